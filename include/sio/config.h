@@ -1,0 +1,84 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * config.h - the config page: what the domain is made of, fixed at start.
+ *
+ * Written by the hypervisor side before the first context is entered and never changed afterwards.
+ * Strings are 0-terminated within their arrays.
+ */
+#ifndef SIO_CONFIG_H
+#define SIO_CONFIG_H
+
+#include <stdint.h>
+
+#include "sio/abi.h"
+
+#define SIO_CONFIG_MAGIC 0x31474643464f4953ull /* "SIOFCFG1" */
+
+#define SIO_MAX_RAM 2u
+#define SIO_MAX_DEVICES 16u
+#define SIO_MAX_BLOBS 12u
+
+struct sio_ram {
+	uint64_t base, len; /* bytes, page-aligned; ram[0] starts at 0 */
+};
+
+enum sio_device_kind { SIO_DEV_BLK = 1, SIO_DEV_CONSOLE = 2 };
+
+/* Disk flags. */
+#define SIO_BLK_READ_ONLY 1u
+
+struct sio_device {
+	uint32_t kind;   /* enum sio_device_kind */
+	uint32_t window; /* virtio-mmio window: SIO_VIRTIO_BASE + window * SIO_VIRTIO_STRIDE */
+	uint32_t unit;   /* disk: 0-3 IDE channel * 2 + drive; console: 0 */
+	uint32_t flags;
+	char serial[24]; /* disk: serial number, at most 20 characters */
+	char model[48];  /* disk: model name, at most 40 characters */
+};
+_Static_assert(sizeof(struct sio_device) == 88, "sio_device");
+
+enum sio_blob_kind {
+	SIO_BLOB_KERNEL = 1,  /* a bzImage, whole */
+	SIO_BLOB_INITRD = 2,  /* as it goes to the guest */
+	SIO_BLOB_CMDLINE = 3, /* without the final 0 */
+	SIO_BLOB_FILE = 4,    /* a file of fw_cfg, called name */
+};
+
+struct sio_blob {
+	uint32_t kind, pad;
+	uint64_t addr, len; /* companion-physical, read-only, page-aligned start */
+	char name[56];
+};
+_Static_assert(sizeof(struct sio_blob) == 80, "sio_blob");
+
+#define SIO_CFG_DEBUGCON 1u  /* the debug console at port 402h is there */
+#define SIO_CFG_BOOT_MENU 2u /* the BIOS shows its boot menu */
+
+struct sio_config {
+	uint64_t magic;
+	uint32_t version; /* SIO_ABI_VERSION */
+	uint32_t size;    /* of this struct */
+	uint32_t n_vcpus; /* 1 to SIO_MAX_VCPUS */
+	uint32_t flags;   /* SIO_CFG_ */
+	uint64_t priv_size;
+	uint64_t heap_base, heap_len; /* free private memory, zeroed, page-aligned */
+	uint64_t map_top;             /* end of all companion memory, RAM and blobs */
+	uint64_t wall_ns;             /* CLOCK_REALTIME when now_ns was 0 */
+	uint8_t uuid[16];
+	uint32_t n_ram, n_devices, n_blobs;
+	uint32_t apic_id_last; /* highest local APIC id of the guest's vCPUs */
+	struct sio_ram ram[SIO_MAX_RAM];
+	struct sio_device device[SIO_MAX_DEVICES];
+	struct sio_blob blob[SIO_MAX_BLOBS];
+};
+_Static_assert(sizeof(struct sio_config) <= SIO_PAGE, "config page");
+
+/*
+ * The image is an ELF64 executable whose first PT_NOTE holds a note of this name and type with one
+ * 32-bit word, the ABI version that it was built for.  The loader refuses another one by name; the
+ * firmware in turn checks sio_config.version.
+ */
+#define SIO_NOTE_NAME "selfio"
+#define SIO_NOTE_ABI 1u
+
+#endif
