@@ -1,0 +1,42 @@
+#!/bin/sh
+# Boot smoke test: smoke [dma|pio|any] [SHA256 of /dev/sda]
+# Fails if libata had trouble, if the disks are not in the expected mode, or if the first disk does not
+# read back as expected.  Prints "SIO-SHA256 sda HEX", for the host to compare.
+mode=${1:-any}
+want=$2
+bad=0
+
+fail() {
+	echo "smoke: $*"
+	bad=1
+}
+
+dmesg | grep -iE '\bata[0-9]|ata_piix|\bsd[a-z]|scsi' | head -n 60
+
+trouble='exception Emask|failed command|(hard|soft) resetting|revalidation failed|lost interrupt'
+trouble="$trouble|qc timeout|I/O error|Buffer I/O|limiting speed|failed to IDENTIFY|SRST failed"
+trouble="$trouble|nobody cared|disabling IRQ|speed down"
+dmesg | grep -iE "$trouble" >/tmp/trouble && {
+	cat /tmp/trouble
+	fail "trouble in the kernel's log"
+}
+
+ls /sys/block | grep -q '^sda$' || fail "no /dev/sda"
+case $mode in
+dma)
+	dmesg | grep -qE 'ata[0-9.]+: configured for (UDMA|MWDMA)' || fail "no disk is in DMA mode"
+	dmesg | grep -qE 'ata[0-9.]+: configured for PIO' && fail "a disk is in PIO mode"
+	;;
+pio)
+	dmesg | grep -qE 'ata[0-9.]+: configured for PIO' || fail "no disk is in PIO mode"
+	dmesg | grep -qE 'ata[0-9.]+: configured for (UDMA|MWDMA)' && fail "a disk is in DMA mode"
+	;;
+esac
+
+set -- $(dd if=/dev/sda bs=1M 2>/dev/null | sha256sum)
+echo "SIO-SHA256 sda $1"
+[ -z "$want" ] || [ "$want" = "$1" ] || fail "/dev/sda reads as $1, not $want"
+
+dmesg | grep -iE "$trouble" >/tmp/trouble && fail "trouble in the kernel's log after reading"
+grep -E 'ata_piix|timer|ttyS0|acpi' /proc/interrupts
+exit $bad
