@@ -35,6 +35,7 @@ while [ $# -gt 0 ]; do
 	esac
 done
 if [ ${#files[@]} -eq 0 ]; then
+	shopt -s nullglob
 	files=("$top"/tests/vm/guest/*.sh)
 	[ $arch != amd64 ] || files+=("$top"/tests/vm/guest/*.c)
 fi

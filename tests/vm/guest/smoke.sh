@@ -22,16 +22,19 @@ dmesg | grep -iE "$trouble" >/tmp/trouble && {
 }
 
 ls /sys/block | grep -q '^sda$' || fail "no /dev/sda"
-case $mode in
-dma)
-	dmesg | grep -qE 'ata[0-9.]+: configured for (UDMA|MWDMA)' || fail "no disk is in DMA mode"
-	dmesg | grep -qE 'ata[0-9.]+: configured for PIO' && fail "a disk is in PIO mode"
-	;;
-pio)
-	dmesg | grep -qE 'ata[0-9.]+: configured for PIO' || fail "no disk is in PIO mode"
-	dmesg | grep -qE 'ata[0-9.]+: configured for (UDMA|MWDMA)' && fail "a disk is in DMA mode"
-	;;
-esac
+# libata's own word on each disk's mode (XFER_UDMA_5, XFER_PIO_4 ...); the log has it only at errors
+disks=0
+for d in /sys/class/ata_device/dev*; do
+	[ "$(cat $d/class 2>/dev/null)" = ata ] || continue
+	disks=$((disks + 1))
+	xfer=$(cat $d/xfer_mode)
+	echo "SIO-MODE ${d##*/} $xfer"
+	case $mode:$xfer in
+	dma:*UDMA*|dma:*MW_DMA*|pio:*PIO*|any:*) ;;
+	*) fail "${d##*/} is in mode $xfer, not $mode" ;;
+	esac
+done
+[ $disks -gt 0 ] || fail "libata has no disk"
 
 set -- $(dd if=/dev/sda bs=1M 2>/dev/null | sha256sum)
 echo "SIO-SHA256 sda $1"
