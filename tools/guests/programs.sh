@@ -14,8 +14,7 @@ src=$top/tests/vm/guest
 mkdir -p "$dir"
 for n in "$@"; do
 	[ -e "$src/$n.c" ] || { echo "programs.sh: no $src/$n.c" >&2; exit 2; }
-	newest=$(ls -t "$src/$n.c" "$src"/*.h "$dir/$n" 2>/dev/null | head -n 1)
-	if [ "$newest" != "$dir/$n" ]; then
+	if [ ! -e "$dir/$n" ] || [ "$src/$n.c" -nt "$dir/$n" ] || [ "$src/guest.h" -nt "$dir/$n" ]; then
 		${CC:-gcc} -static -s -O2 -std=gnu17 -Wall -Wextra -Wshadow -pthread \
 			-o "$dir/$n.$$" "$src/$n.c"
 		mv "$dir/$n.$$" "$dir/$n"
