@@ -21,6 +21,10 @@
  *
  * Operations are the events that a request causes.  They are carried out in order, before the guest's
  * instruction completes, so that one exit both delivers events and switches back to the guest.
+ *
+ * Two contexts may leave in another order than the one in which the firmware made their operations.
+ * So IRQ carries a count: a count that is older than the last one carried out for the line is dropped,
+ * and one that leaves a gap is preceded by the opposite level, so that no edge is lost.
  */
 #ifndef SIO_SLOT_H
 #define SIO_SLOT_H
@@ -67,11 +71,11 @@ struct sio_request {
 _Static_assert(sizeof(struct sio_request) == 40, "sio_request");
 
 enum sio_op_code {
-	SIO_OP_IRQ = 1,      /* arg: GSI 0-23, a: level 0 or 1 */
+	SIO_OP_IRQ = 1,      /* arg: GSI 0-23, a: level 0 or 1, b: counts this line's changes from 1 */
 	SIO_OP_MSI = 2,      /* arg: data, a: address */
 	SIO_OP_MAP = 3,      /* arg: SIO_MAP_ARG(), a: base, b: length; at most SIO_MAX_RANGES */
 	SIO_OP_UNMAP = 4,    /* arg: space, a: base, b: length, as mapped */
-	SIO_OP_TIMER = 5,    /* a: deadline of the I/O context in ns, UINT64_MAX for none */
+	SIO_OP_TIMER = 5,    /* a: ns; the I/O context wakes at the earliest asked for, once */
 	SIO_OP_RESET = 6,    /* reset the domain after this request */
 	SIO_OP_POWEROFF = 7, /* power off after this request; arg: exit status 0-127 */
 	SIO_OP_MODEL = 8,    /* arg: model number 1-63, a and b: its name, 16 bytes, 0-padded */

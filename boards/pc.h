@@ -1,0 +1,29 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* pc.h - the board of the i440FX/PIIX family: which models sit where, with which interrupts. */
+#ifndef BOARDS_PC_H
+#define BOARDS_PC_H
+
+#include "boards/machine.h"
+#include "models/blk.h"
+#include "models/chr.h"
+#include "sio/config.h"
+
+#define PC_MAX_DISKS 4u
+
+struct pc_disk {
+	struct blk *blk; /* NULL: no drive there */
+	const char *serial, *model;
+};
+
+struct pc_io {
+	const struct sio_config *cfg;
+	struct pc_disk disk[PC_MAX_DISKS]; /* channel * 2 + drive */
+	struct chr *console;		   /* COM1 */
+	struct chr *debugcon;		   /* NULL: port 402h is not there */
+};
+
+/* Builds the machine.  What io points to must stay.  0, or -1 and *why. */
+int pc_init(struct machine *m, struct machine_ops *ops, void *ctx, const struct pc_io *io,
+	    const char **why);
+
+#endif

@@ -1,0 +1,167 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* board.c - the board's host: front ends started, the machine wired, its wishes made operations. */
+#include <string.h>
+
+#include "boards/pc.h"
+#include "firmware/fw.h"
+#include "lib/fmt.h"
+
+static void *b_alloc(void *ctx, size_t size, size_t align)
+{
+	return fw_alloc(size, align);
+}
+
+static void *b_ram(void *ctx, uint64_t gpa, uint64_t len)
+{
+	for (unsigned i = 0; i < fw.cfg->n_ram; i++) {
+		const struct sio_ram *r = &fw.cfg->ram[i];
+
+		if (gpa >= r->base && gpa - r->base <= r->len && len <= r->len - (gpa - r->base))
+			return (void *)gpa;
+	}
+	return NULL;
+}
+
+static uint64_t b_gpa(void *ctx, const void *p)
+{
+	return (uint64_t)p;
+}
+
+static void b_gsi(void *ctx, unsigned gsi, bool level)
+{
+	/* Two contexts' operations may be carried out in another order than they were made in under
+	 * the lock; the sequence number lets the other side notice. */
+	hv_op(fw.slot, SIO_OP_IRQ, gsi, level, ++fw.irq_seq[gsi]);
+}
+
+static void b_msi(void *ctx, uint64_t addr, uint32_t data)
+{
+	hv_op(fw.slot, SIO_OP_MSI, data, addr, 0);
+}
+
+static void b_map(void *ctx, unsigned dev, enum dev_space space, uint64_t base, uint32_t len, bool on)
+{
+	uint32_t sp = space == DEV_PIO ? SIO_SPACE_PIO : SIO_SPACE_MMIO;
+
+	if (on)
+		hv_op(fw.slot, SIO_OP_MAP, SIO_MAP_ARG(sp, SIO_MAP_REFLECT, dev + 1), base, len);
+	else
+		hv_op(fw.slot, SIO_OP_UNMAP, sp, base, len);
+}
+
+static void b_reset(void *ctx)
+{
+	hv_op(fw.slot, SIO_OP_RESET, 0, 0, 0);
+}
+
+static void b_poweroff(void *ctx)
+{
+	hv_op(fw.slot, SIO_OP_POWEROFF, 0, 0, 0);
+}
+
+static uint32_t pv_read(void *ctx, uint64_t addr)
+{
+	return *(volatile uint32_t *)addr;
+}
+
+static void pv_write(void *ctx, uint64_t addr, uint32_t v)
+{
+	*(volatile uint32_t *)addr = v;
+}
+
+static const struct pv_env pv = {
+	.alloc = b_alloc,
+	.gpa = b_gpa,
+	.mmio_read = pv_read,
+	.mmio_write = pv_write,
+};
+
+/* The debug console's far end: whole lines to the log. */
+struct log_chr {
+	struct chr chr;
+	char line[120];
+	size_t n;
+};
+
+static size_t log_write(struct chr *c, const uint8_t *buf, size_t n)
+{
+	struct log_chr *l = (struct log_chr *)c;
+
+	for (size_t i = 0; i < n; i++) {
+		if (buf[i] != '\n')
+			l->line[l->n++] = (char)buf[i];
+		if (buf[i] == '\n' || l->n == sizeof(l->line)) {
+			hv_log(fw.slot, SIO_LOG_DEBUG, l->line, l->n);
+			l->n = 0;
+		}
+	}
+	return n;
+}
+
+static size_t log_read(struct chr *c, uint8_t *buf, size_t n)
+{
+	return 0;
+}
+
+static void start_front_ends(struct pc_io *io)
+{
+	for (unsigned i = 0; i < fw.cfg->n_devices; i++) {
+		const struct sio_device *d = &fw.cfg->device[i];
+		uint64_t window = SIO_VIRTIO_BASE + (uint64_t)d->window * SIO_VIRTIO_STRIDE;
+
+		if (d->kind == SIO_DEV_BLK && d->unit < PC_MAX_DISKS && fw.n_disks < FW_MAX_DISKS) {
+			struct virtio_blk *b = fw_alloc(sizeof(*b), 64);
+
+			if (virtio_blk_init(b, &pv, window))
+				fw_panic("disk %u: the back end refused the block front end", d->unit);
+			fw.disk[fw.n_disks++] = b;
+			io->disk[d->unit] = (struct pc_disk){ &b->blk, d->serial, d->model };
+		} else if (d->kind == SIO_DEV_CONSOLE && !fw.console) {
+			fw.console = fw_alloc(sizeof(*fw.console), 64);
+			if (virtio_console_init(fw.console, &pv, window))
+				fw_panic("console: the back end refused the console front end");
+			io->console = &fw.console->chr;
+		}
+	}
+}
+
+static void name_models(void)
+{
+	for (unsigned i = 0; i < fw.machine->n_dev; i++) {
+		char name[16] = { 0 };
+		uint64_t w[2];
+
+		fmt(name, sizeof(name), "%s", fw.machine->host[i].cls->name);
+		memcpy(w, name, sizeof(w));
+		hv_op(fw.slot, SIO_OP_MODEL, i + 1, w[0], w[1]);
+	}
+}
+
+void fw_board_init(void)
+{
+	static struct machine_ops ops = {
+		.alloc = b_alloc,
+		.ram = b_ram,
+		.gpa = b_gpa,
+		.gsi = b_gsi,
+		.msi = b_msi,
+		.map = b_map,
+		.reset = b_reset,
+		.poweroff = b_poweroff,
+	};
+	struct pc_io io = { .cfg = fw.cfg };
+	struct log_chr *log;
+	const char *why = "";
+
+	ops.wall_ns = fw.cfg->wall_ns;
+	fw.machine = fw_alloc(sizeof(*fw.machine), 64);
+	start_front_ends(&io);
+	if (fw.cfg->flags & SIO_CFG_DEBUGCON) {
+		log = fw_alloc(sizeof(*log), 64);
+		log->chr = (struct chr){ .write = log_write, .read = log_read };
+		io.debugcon = &log->chr;
+	}
+	if (pc_init(fw.machine, &ops, NULL, &io, &why))
+		fw_panic("the board can't be built: %s", why);
+	name_models();
+}
