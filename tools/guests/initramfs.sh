@@ -1,7 +1,7 @@
 #!/bin/bash
 # Build a small initramfs for tests: busybox, the IDE and ext4 modules, /init, and /tests.
 #
-#   tools/guests/initramfs.sh ARCH OUT [--module NAME]... [FILE[=PATH]]...
+#   tools/guests/initramfs.sh ARCH OUT [--no-tests] [--module NAME]... [FILE[=PATH]]...
 #
 # ARCH is amd64 or i386.  FILE goes into the archive as PATH, by default /tests/NAME (without .sh);
 # a .c file is compiled first.  With no FILE, everything of tests/vm/guest that runs on ARCH is put
@@ -27,14 +27,16 @@ esac
 
 modules=(scsi_mod sd_mod "?crc32c_generic" ext4 ata_piix)
 files=()
+tests=yes
 while [ $# -gt 0 ]; do
 	case $1 in
 	--module) [ $# -ge 2 ] || die "--module needs a name"; modules+=("$2"); shift 2 ;;
+	--no-tests) tests=no; shift ;;
 	-*) die "unknown option $1" ;;
 	*) files+=("$1"); shift ;;
 	esac
 done
-if [ ${#files[@]} -eq 0 ]; then
+if [ ${#files[@]} -eq 0 ] && [ $tests = yes ]; then
 	shopt -s nullglob
 	files=("$top"/tests/vm/guest/*.sh)
 	[ $arch != amd64 ] || files+=("$top"/tests/vm/guest/*.c)
