@@ -11,12 +11,12 @@
 
 #include "models/pci/pci_cfg.h"
 
-#define SMRAM 0x72u
+#define SMRAM       0x72u
 #define SMRAM_DOPEN 0x40u
-#define SMRAM_DLCK 0x10u
+#define SMRAM_DLCK  0x10u
 
 #define CONFADD_ENABLE 0x80000000u
-#define CONFADD_MASK 0x80fffffcu /* bits 30:24 and 1:0 are reserved */
+#define CONFADD_MASK   0x80fffffcu /* bits 30:24 and 1:0 are reserved */
 
 struct i440fx {
 	struct dev_env env;
@@ -34,22 +34,22 @@ static const struct pci_reg regs[] = {
 	/* The chip has none.  SeaBIOS and u-boot tell an emulated 440FX, with fw_cfg and the like, by
 	 * this one. */
 	{ PCI_SUBSYSTEM, 4, 0x11001af4, 0, 0 },
-	{ 0x50, 2, 0x0000, 0xffff, 0 },      /* PMCCFG */
-	{ 0x52, 1, 0x00, 0xff, 0 },          /* DETURBO */
-	{ 0x53, 1, 0x80, 0xff, 0 },          /* DBC */
-	{ 0x54, 1, 0x00, 0xff, 0 },          /* AXC */
-	{ 0x55, 2, 0x0000, 0xffff, 0 },      /* DRT */
-	{ 0x57, 1, 0x01, 0xff, 0 },          /* DRAMC */
-	{ 0x58, 1, 0x10, 0xff, 0 },          /* DRAMT */
-	{ 0x59, 1, 0x00, 0x30, 0 },          /* PAM0: F0000h-FFFFFh in bits 5:4 */
-	{ 0x5a, 6, 0x00, 0x33333333, 0 },    /* PAM1-PAM6 */
-	{ 0x60, 8, 0x01010101, ~0u, 0 },     /* DRB0-DRB7 */
-	{ 0x68, 1, 0x00, 0xc0, 0 },          /* FDHC */
-	{ 0x70, 1, 0x00, 0xe0, 0 },          /* MTT */
-	{ 0x71, 1, 0x10, 0xf8, 0 },          /* CLT */
+	{ 0x50, 2, 0x0000, 0xffff, 0 },   /* PMCCFG */
+	{ 0x52, 1, 0x00, 0xff, 0 },       /* DETURBO */
+	{ 0x53, 1, 0x80, 0xff, 0 },       /* DBC */
+	{ 0x54, 1, 0x00, 0xff, 0 },       /* AXC */
+	{ 0x55, 2, 0x0000, 0xffff, 0 },   /* DRT */
+	{ 0x57, 1, 0x01, 0xff, 0 },       /* DRAMC */
+	{ 0x58, 1, 0x10, 0xff, 0 },       /* DRAMT */
+	{ 0x59, 1, 0x00, 0x30, 0 },       /* PAM0: F0000h-FFFFFh in bits 5:4 */
+	{ 0x5a, 6, 0x00, 0x33333333, 0 }, /* PAM1-PAM6 */
+	{ 0x60, 8, 0x01010101, ~0u, 0 },  /* DRB0-DRB7 */
+	{ 0x68, 1, 0x00, 0xc0, 0 },       /* FDHC */
+	{ 0x70, 1, 0x00, 0xe0, 0 },       /* MTT */
+	{ 0x71, 1, 0x10, 0xf8, 0 },       /* CLT */
 	{ SMRAM, 1, 0x02, 0x78, 0 },
-	{ 0x90, 1, 0x00, 0xff, 0 },          /* ERRCMD */
-	{ 0x91, 1, 0x00, 0, 0x11 },          /* ERRSTS */
+	{ 0x90, 1, 0x00, 0xff, 0 }, /* ERRCMD */
+	{ 0x91, 1, 0x00, 0, 0x11 }, /* ERRSTS */
 };
 #define N_REGS (sizeof(regs) / sizeof(regs[0]))
 

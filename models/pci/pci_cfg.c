@@ -43,7 +43,7 @@ void pci_cfg_access(uint8_t *cfg, const struct pci_reg *table, unsigned n, struc
 		v = (uint8_t)(a->data >> i * 8);
 		mask = byte_of(r->mask, off - r->off);
 		cfg[off] = (uint8_t)((cfg[off] & ~mask) | (v & mask));
-		cfg[off] &= (uint8_t)~(v & byte_of(r->w1c, off - r->off));
+		cfg[off] &= (uint8_t) ~(v & byte_of(r->w1c, off - r->off));
 	}
 }
 

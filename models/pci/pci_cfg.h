@@ -28,7 +28,7 @@ enum pci_cfg_off {
 	PCI_INT_PIN = 0x3d,
 };
 
-#define PCI_COMMAND_IO 0x0001u
+#define PCI_COMMAND_IO     0x0001u
 #define PCI_COMMAND_MEMORY 0x0002u
 #define PCI_COMMAND_MASTER 0x0004u
 

@@ -8,7 +8,7 @@
 
 #include "models/pci/pci_cfg.h"
 
-#define PIRQRC 0x60u
+#define PIRQRC     0x60u
 #define PIRQRC_OFF 0x80u
 
 #define RCR_SRST 0x02u /* hard rather than soft: the same to us */
@@ -34,20 +34,20 @@ static const struct pci_reg regs[] = {
 	{ 0x4c, 1, 0x4d, 0x7f, 0 },         /* IORT */
 	{ 0x4e, 2, 0x0003, 0x0fff, 0 },     /* XBCS */
 	{ PIRQRC, 4, 0x80808080, 0x8f8f8f8f, 0 },
-	{ 0x69, 1, 0x02, 0xfe, 0 },         /* TOM */
+	{ 0x69, 1, 0x02, 0xfe, 0 },          /* TOM */
 	{ 0x6a, 2, 0x0000, 0x0081, 0x8000 }, /* MSTAT */
-	{ 0x70, 2, 0x8080, 0xefef, 0 },     /* MBIRQ0, MBIRQ1 */
-	{ 0x76, 2, 0x0c0c, 0x8f8f, 0 },     /* MBDMA0, MBDMA1 */
-	{ 0x78, 2, 0x0002, 0xffff, 0 },     /* PCSC */
-	{ 0x80, 1, 0x00, 0x7f, 0 },         /* APICBASE */
-	{ 0x82, 1, 0x00, 0x0f, 0 },         /* DLC */
-	{ 0xa0, 1, 0x08, 0x1f, 0 },         /* SMICNTL */
-	{ 0xa2, 2, 0x0000, 0x01ff, 0 },     /* SMIEN */
-	{ 0xa4, 4, 0x00000000, ~0u, 0 },    /* SEE */
-	{ 0xa8, 1, 0x0f, 0xff, 0 },         /* FTMR */
-	{ 0xaa, 2, 0x0000, 0, 0x01ff },     /* SMIREQ */
-	{ 0xac, 1, 0x00, 0xff, 0 },         /* CTLTMR */
-	{ 0xae, 1, 0x00, 0xff, 0 },         /* CTHTMR */
+	{ 0x70, 2, 0x8080, 0xefef, 0 },      /* MBIRQ0, MBIRQ1 */
+	{ 0x76, 2, 0x0c0c, 0x8f8f, 0 },      /* MBDMA0, MBDMA1 */
+	{ 0x78, 2, 0x0002, 0xffff, 0 },      /* PCSC */
+	{ 0x80, 1, 0x00, 0x7f, 0 },          /* APICBASE */
+	{ 0x82, 1, 0x00, 0x0f, 0 },          /* DLC */
+	{ 0xa0, 1, 0x08, 0x1f, 0 },          /* SMICNTL */
+	{ 0xa2, 2, 0x0000, 0x01ff, 0 },      /* SMIEN */
+	{ 0xa4, 4, 0x00000000, ~0u, 0 },     /* SEE */
+	{ 0xa8, 1, 0x0f, 0xff, 0 },          /* FTMR */
+	{ 0xaa, 2, 0x0000, 0, 0x01ff },      /* SMIREQ */
+	{ 0xac, 1, 0x00, 0xff, 0 },          /* CTLTMR */
+	{ 0xae, 1, 0x00, 0xff, 0 },          /* CTHTMR */
 };
 #define N_REGS (sizeof(regs) / sizeof(regs[0]))
 

@@ -13,9 +13,9 @@
 #include "models/pci/pci_cfg.h"
 #include "models/pci/piix3_isa.h"
 
-#define ADDR 0xcf8
-#define DATA 0xcfc
-#define ENABLE 0x80000000u
+#define ADDR      0xcf8
+#define DATA      0xcfc
+#define ENABLE    0x80000000u
 #define ISA_DEVFN 8u
 
 struct pc {
