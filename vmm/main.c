@@ -1,0 +1,268 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* main.c - the command line. A bad one is one clear line and status 2, with nothing created. */
+#include <errno.h>
+#include <getopt.h>
+#include <stdarg.h>
+#include <libgen.h>
+#include <limits.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "vmm/domain.h"
+
+#ifndef SELFIO_VERSION
+#define SELFIO_VERSION "0"
+#endif
+#ifndef SELFIO_DATADIR
+#define SELFIO_DATADIR "/usr/local/share/selfio"
+#endif
+
+static const char usage_text[] =
+	"usage: selfio run [OPTION]...    run a domain\n"
+	"       selfio check [--json]     can this machine's KVM run one?\n"
+	"       selfio --version | --help\n"
+	"\n"
+	"Options of run:\n"
+	"  --disk FILE[,ro][,direct][,serial=S][,model=M]\n"
+	"                       an IDE disk: primary master, primary slave, secondary master, secondary\n"
+	"                       slave, in this order; a raw image or a block device\n"
+	"  --mem SIZE           guest RAM, with K, M or G (512M)\n"
+	"  --smp N              vCPUs, 1 to 8 (1)\n"
+	"  --bios FILE          BIOS image (Debian's SeaBIOS)\n"
+	"  --kernel FILE        boot this Linux bzImage instead of a disk\n"
+	"  --initrd FILE        its initial RAM disk\n"
+	"  --append TEXT        its command line\n"
+	"  --console WHERE      serial port: stdio (Ctrl-A x quits), file:PATH, pty or null (stdio)\n"
+	"  --stats FILE         write counts and times as JSON at exit\n"
+	"  --on-panic POLICY    firmware failure: stop or reset (stop)\n"
+	"  --no-reboot          a reset ends the run\n"
+	"  --boot-menu          the BIOS shows its boot menu\n"
+	"  --debugcon           the BIOS's debug messages (port 402h) on standard error\n"
+	"  --firmware FILE      firmware image (beside the program)\n"
+	"  --verbose            say more\n"
+	"\n"
+	"Exit status: 0 powered off or stopped by a signal, 1 failed while it ran, 2 could not start.\n";
+
+static int bad(const char *f, ...) __attribute__((format(printf, 1, 2)));
+static int bad(const char *f, ...)
+{
+	char text[400];
+	va_list ap;
+
+	va_start(ap, f);
+	vsnprintf(text, sizeof(text), f, ap);
+	va_end(ap);
+	msg("%s (selfio --help lists the options)", text);
+	return 2;
+}
+
+static int parse_size(const char *s, uint64_t *out)
+{
+	char *end;
+	unsigned long long v;
+
+	errno = 0;
+	v = strtoull(s, &end, 10);
+	if (errno || end == s || *s == '-')
+		return -1;
+	switch (*end) {
+	case 'G':
+	case 'g':
+		v = v > UINT64_MAX >> 30 ? UINT64_MAX : v << 30;
+		end++;
+		break;
+	case 'M':
+	case 'm':
+		v = v > UINT64_MAX >> 20 ? UINT64_MAX : v << 20;
+		end++;
+		break;
+	case 'K':
+	case 'k':
+		v = v > UINT64_MAX >> 10 ? UINT64_MAX : v << 10;
+		end++;
+	}
+	*out = v;
+	return *end ? -1 : 0;
+}
+
+static int set_text(char *to, size_t room, const char *what, const char *text)
+{
+	if (strlen(text) > room)
+		return bad("--disk: %s is longer than %zu characters", what, room);
+	for (const char *p = text; *p; p++)
+		if (*p < ' ' || *p > '~')
+			return bad("--disk: %s must be plain ASCII", what);
+	strcpy(to, text);
+	return 0;
+}
+
+/* inject=eio@SECTOR+COUNT is for tests and undocumented in the help: the disk fails there. */
+static int parse_disk(struct options *o, char *arg)
+{
+	unsigned n = o->n_disks;
+	struct blk_opts *b = &o->disk[n];
+	char *save, *p = strtok_r(arg, ",", &save);
+
+	if (n == MAX_DISKS)
+		return bad("--disk: at most %u", MAX_DISKS);
+	if (!p)
+		return bad("--disk needs a file");
+	b->path = p;
+	snprintf(o->serial[n], sizeof(o->serial[n]), "SIO%05u", n + 1);
+	strcpy(o->model[n], "selfio IDE disk");
+	while ((p = strtok_r(NULL, ",", &save))) {
+		unsigned long long from, count;
+
+		if (strcmp(p, "ro") == 0) {
+			b->read_only = true;
+		} else if (strcmp(p, "direct") == 0) {
+			b->direct = true;
+		} else if (strncmp(p, "serial=", 7) == 0) {
+			if (set_text(o->serial[n], 20, "serial", p + 7))
+				return 2;
+		} else if (strncmp(p, "model=", 6) == 0) {
+			if (set_text(o->model[n], 40, "model", p + 6))
+				return 2;
+		} else if (sscanf(p, "inject=eio@%llu+%llu", &from, &count) == 2) {
+			b->eio_from = from;
+			b->eio_count = count;
+		} else {
+			return bad("--disk: unknown option %s", p);
+		}
+	}
+	o->n_disks++;
+	return 0;
+}
+
+static char *default_firmware(void)
+{
+	static char path[PATH_MAX + 32];
+	char exe[PATH_MAX];
+	ssize_t n = readlink("/proc/self/exe", exe, sizeof(exe) - 1);
+
+	if (n > 0) {
+		exe[n] = 0;
+		snprintf(path, sizeof(path), "%s/selfio-fw.elf", dirname(exe));
+		if (access(path, R_OK) == 0)
+			return path;
+	}
+	snprintf(path, sizeof(path), "%s/selfio-fw.elf", SELFIO_DATADIR);
+	return path;
+}
+
+enum { O_DISK = 256, O_MEM, O_SMP, O_BIOS, O_KERNEL, O_INITRD, O_APPEND, O_CONSOLE, O_STATS, O_PANIC,
+       O_NOREBOOT, O_MENU, O_DEBUGCON, O_FIRMWARE, O_VERBOSE, O_HELP };
+
+static const struct option long_options[] = {
+	{ "disk", 1, NULL, O_DISK },	   { "mem", 1, NULL, O_MEM },
+	{ "smp", 1, NULL, O_SMP },	   { "bios", 1, NULL, O_BIOS },
+	{ "kernel", 1, NULL, O_KERNEL },   { "initrd", 1, NULL, O_INITRD },
+	{ "append", 1, NULL, O_APPEND },   { "console", 1, NULL, O_CONSOLE },
+	{ "stats", 1, NULL, O_STATS },	   { "on-panic", 1, NULL, O_PANIC },
+	{ "no-reboot", 0, NULL, O_NOREBOOT }, { "boot-menu", 0, NULL, O_MENU },
+	{ "debugcon", 0, NULL, O_DEBUGCON }, { "firmware", 1, NULL, O_FIRMWARE },
+	{ "verbose", 0, NULL, O_VERBOSE }, { "help", 0, NULL, O_HELP },
+	{ NULL, 0, NULL, 0 },
+};
+
+static int run_main(int argc, char **argv)
+{
+	static struct options o = { .mem = 512ull << 20, .smp = 1, .console = "stdio",
+				    .bios = "/usr/share/seabios/bios-256k.bin", .append = "" };
+	char *end;
+	int c;
+
+	opterr = 0;
+	while ((c = getopt_long(argc, argv, ":", long_options, NULL)) != -1) {
+		switch (c) {
+		case O_DISK:
+			if (parse_disk(&o, optarg))
+				return 2;
+			break;
+		case O_MEM:
+			if (parse_size(optarg, &o.mem) || o.mem < 1u << 20 || o.mem % 4096 || o.mem > 256ull << 30)
+				return bad("--mem %s: give 1M to 256G in steps of 4K", optarg);
+			break;
+		case O_SMP:
+			o.smp = (unsigned)strtoul(optarg, &end, 10);
+			if (*end || end == optarg || o.smp < 1 || o.smp > SIO_MAX_VCPUS)
+				return bad("--smp %s: give 1 to %u", optarg, SIO_MAX_VCPUS);
+			break;
+		case O_BIOS:
+			o.bios = optarg;
+			break;
+		case O_KERNEL:
+			o.kernel = optarg;
+			break;
+		case O_INITRD:
+			o.initrd = optarg;
+			break;
+		case O_APPEND:
+			o.append = optarg;
+			break;
+		case O_CONSOLE:
+			o.console = optarg;
+			break;
+		case O_STATS:
+			o.stats = optarg;
+			break;
+		case O_PANIC:
+			if (strcmp(optarg, "stop") && strcmp(optarg, "reset"))
+				return bad("--on-panic %s: give stop or reset", optarg);
+			o.on_panic = *optarg == 'r' ? ON_PANIC_RESET : ON_PANIC_STOP;
+			break;
+		case O_NOREBOOT:
+			o.no_reboot = true;
+			break;
+		case O_MENU:
+			o.boot_menu = true;
+			break;
+		case O_DEBUGCON:
+			o.debugcon = "log";
+			break;
+		case O_FIRMWARE:
+			o.firmware = optarg;
+			break;
+		case O_VERBOSE:
+			o.verbose = true;
+			break;
+		case O_HELP:
+			fputs(usage_text, stdout);
+			return 0;
+		case ':':
+			return bad("%s needs a value", argv[optind - 1]);
+		default:
+			return bad("unknown option %s", argv[optind - 1]);
+		}
+	}
+	if (optind < argc)
+		return bad("unexpected argument %s", argv[optind]);
+	if (!o.kernel && (o.initrd || *o.append))
+		return bad("--initrd and --append go with --kernel");
+	if (!o.kernel && !o.n_disks)
+		return bad("nothing to boot: give --disk or --kernel");
+	if (!o.firmware)
+		o.firmware = default_firmware();
+	return domain_run(&o);
+}
+
+int main(int argc, char **argv)
+{
+	if (argc >= 2 && strcmp(argv[1], "run") == 0)
+		return run_main(argc - 1, argv + 1);
+	if (argc >= 2 && strcmp(argv[1], "check") == 0)
+		return check_main(argc - 1, argv + 1);
+	if (argc == 2 && strcmp(argv[1], "--version") == 0) {
+		puts("selfio " SELFIO_VERSION);
+		return 0;
+	}
+	if (argc == 2 && (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "help") == 0)) {
+		fputs(usage_text, stdout);
+		return 0;
+	}
+	if (argc >= 2)
+		return bad("unknown command %s", argv[1]);
+	fputs(usage_text, stderr);
+	return 2;
+}

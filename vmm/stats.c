@@ -1,0 +1,162 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * stats.c - what --stats writes.
+ *
+ * Times are taken with the TSC and turned into ns at the end by the domain's own run time.  CPU time
+ * of a vCPU's thread is split in three: companion (in the firmware, KVM_RUN and its hypercalls'
+ * handling), host (the reflector around it) and guest (the rest: the thread's CPU time less these).
+ */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "vmm/domain.h"
+
+static unsigned bucket(uint64_t t)
+{
+	unsigned e;
+
+	if (t < HIST_STEPS)
+		return (unsigned)t;
+	e = 63 - (unsigned)__builtin_clzll(t);
+	return (e - 2) * HIST_STEPS + (unsigned)(t >> (e - 3) & (HIST_STEPS - 1));
+}
+
+static double bucket_value(unsigned b)
+{
+	if (b < HIST_STEPS)
+		return b;
+	return ((double)(HIST_STEPS + b % HIST_STEPS) + 0.5) * (double)(1ull << (b / HIST_STEPS - 1));
+}
+
+void stats_count(struct vcpu *v, unsigned model, uint64_t bytes, uint64_t ticks)
+{
+	struct model_stats *s = v->models[model];
+
+	if (!s) {
+		s = v->models[model] = calloc(1, sizeof(*s));
+		if (!s)
+			return;
+	}
+	s->requests++;
+	s->bytes += bytes;
+	s->ns += ticks;
+	s->hist[bucket(ticks)]++;
+}
+
+static double percentile(const struct model_stats *s, double p)
+{
+	uint64_t want = (uint64_t)((double)s->requests * p), seen = 0;
+
+	for (unsigned b = 0; b < HIST_SIZE; b++) {
+		seen += s->hist[b];
+		if (seen > want)
+			return bucket_value(b);
+	}
+	return 0;
+}
+
+static void merge(struct model_stats *to, const struct model_stats *from)
+{
+	to->requests += from->requests;
+	to->bytes += from->bytes;
+	to->ns += from->ns;
+	for (unsigned b = 0; b < HIST_SIZE; b++)
+		to->hist[b] += from->hist[b];
+}
+
+static void write_models(struct domain *d, FILE *f, double ns)
+{
+	const char *sep = "";
+
+	fprintf(f, "  \"models\": {");
+	for (unsigned m = 1; m < SIO_MAX_MODELS; m++) {
+		static struct model_stats sum;
+
+		memset(&sum, 0, sizeof(sum));
+		for (unsigned i = 0; i < d->n_vcpus; i++)
+			if (d->vcpu[i].models[m])
+				merge(&sum, d->vcpu[i].models[m]);
+		if (!sum.requests)
+			continue;
+		fprintf(f, "%s\n    \"%s\": { \"requests\": %llu, \"bytes\": %llu, \"median_ns\": %.0f, "
+			"\"p99_ns\": %.0f, \"total_ns\": %.0f }", sep, d->model_name[m],
+			(unsigned long long)sum.requests, (unsigned long long)sum.bytes,
+			percentile(&sum, 0.5) * ns, percentile(&sum, 0.99) * ns, (double)sum.ns * ns);
+		sep = ",";
+	}
+	fprintf(f, "\n  },\n");
+}
+
+static uint64_t vm_rss_kib(const char *key)
+{
+	FILE *f = fopen("/proc/self/status", "r");
+	char line[128];
+	uint64_t kib = 0;
+
+	while (f && fgets(line, sizeof(line), f))
+		if (strncmp(line, key, strlen(key)) == 0)
+			kib = strtoull(line + strlen(key), NULL, 10);
+	if (f)
+		fclose(f);
+	return kib;
+}
+
+int stats_write(struct domain *d, const char *path)
+{
+	static const char *const names[EXIT_KINDS] = { "pio_read", "pio_write", "mmio_read", "mmio_write",
+						       "signal", "other" };
+	uint64_t wall = domain_now_ns(d), exits[EXIT_KINDS] = { 0 }, unclaimed = 0, comp_exits = d->io.exits;
+	double ns = (double)wall / (double)(tsc() - d->start_tsc), cpu = 0, comp = 0, host = 0, io_comp;
+	FILE *f = fopen(path, "w");
+
+	if (!f)
+		return fail_errno("can't write %s", path);
+	for (unsigned i = 0; i < d->n_vcpus; i++) {
+		struct vcpu *v = &d->vcpu[i];
+
+		for (unsigned k = 0; k < EXIT_KINDS; k++)
+			exits[k] += v->exits[k];
+		unclaimed += v->unclaimed;
+		comp_exits += v->ctx.exits;
+		cpu += (double)v->cpu_ns;
+		comp += (double)v->ctx.tsc * ns;
+		host += (double)v->host_tsc * ns;
+	}
+	io_comp = (double)d->io.tsc * ns;
+	fprintf(f, "{\n  \"version\": 1,\n  \"wall_ns\": %llu,\n  \"vcpus\": %u,\n  \"resets\": %u,\n"
+		"  \"firmware_resets\": %u,\n", (unsigned long long)wall, d->n_vcpus, d->resets, d->fw_resets);
+	fprintf(f, "  \"guest_exits\": {");
+	for (unsigned k = 0; k < EXIT_KINDS; k++)
+		fprintf(f, "%s \"%s\": %llu", k ? "," : "", names[k], (unsigned long long)exits[k]);
+	fprintf(f, ", \"unclaimed\": %llu },\n", (unsigned long long)unclaimed);
+	fprintf(f, "  \"companion_exits\": %llu,\n  \"io_context_runs\": %llu,\n",
+		(unsigned long long)comp_exits, (unsigned long long)d->io.hypercalls[SIO_HC_WAIT]);
+	write_models(d, f, ns);
+	fprintf(f, "  \"cpu_ns\": { \"guest\": %.0f, \"companion\": %.0f, \"host\": %.0f },\n",
+		cpu > comp + host ? cpu - comp - host : 0, comp + io_comp,
+		host + ((double)d->io_cpu_ns > io_comp ? (double)d->io_cpu_ns - io_comp : 0));
+	fprintf(f, "  \"disks\": [");
+	for (unsigned i = 0; i < d->opt->n_disks; i++) {
+		struct blk_stats s;
+
+		blk_get_stats(d->disk[i], &s);
+		fprintf(f, "%s\n    { \"reads\": %llu, \"writes\": %llu, \"flushes\": %llu, \"bytes_read\": %llu, "
+			"\"bytes_written\": %llu, \"inline\": %llu, \"async\": %llu, \"copied\": %llu, \"errors\": %llu }",
+			i ? "," : "", (unsigned long long)s.reads, (unsigned long long)s.writes,
+			(unsigned long long)s.flushes, (unsigned long long)s.bytes_read,
+			(unsigned long long)s.bytes_written, (unsigned long long)s.inline_done,
+			(unsigned long long)s.async_done, (unsigned long long)s.bounced,
+			(unsigned long long)s.errors);
+	}
+	fprintf(f, "\n  ],\n  \"memory\": { \"guest_ram\": %llu, \"firmware_private\": %llu, \"firmware_image\": %u, "
+		"\"process_anon_kib\": %llu }\n}\n", (unsigned long long)d->opt->mem,
+		(unsigned long long)d->priv_size, d->image_len, (unsigned long long)vm_rss_kib("RssAnon:"));
+	if (fflush(f) || ferror(f)) {
+		fail_errno("can't write %s", path);
+		fclose(f);
+		return -1;
+	}
+	fclose(f);
+	return 0;
+}
