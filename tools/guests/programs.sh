@@ -9,7 +9,12 @@ set -euo pipefail
 top=$(cd "$(dirname "$0")/../.." && pwd)
 dir=${SIO_GUESTS:-$top/build/guests}/bin
 src=$top/tests/vm/guest
-[ $# -gt 0 ] || set -- $(cd "$src" && for f in *.c; do echo "${f%.c}"; done)
+if [ $# -eq 0 ]; then
+	for f in "$src"/*.c; do
+		f=${f##*/}
+		set -- "$@" "${f%.c}"
+	done
+fi
 
 mkdir -p "$dir"
 for n in "$@"; do

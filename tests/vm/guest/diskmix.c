@@ -17,8 +17,8 @@
 
 #include <pthread.h>
 
-#define MAX_DISKS 16
-#define MAX_IO (256u << 10)
+#define MAX_DISKS      16
+#define MAX_IO         (256u << 10)
 #define MAX_COMPLAINTS 10
 
 enum op { OP_READ, OP_WRITE, OP_FLUSH };
@@ -31,7 +31,7 @@ struct disk {
 	bool model, direct;
 	int fd;
 	/* progress */
-	uint32_t *version;	/* 1 + the operation that last wrote the sector; 0: still zeros */
+	uint32_t *version; /* 1 + the operation that last wrote the sector; 0: still zeros */
 	uint64_t count[3], bytes[2], errors;
 	pthread_t thread;
 };
@@ -46,15 +46,14 @@ static void fill_sector(const struct disk *d, uint32_t version, uint64_t sector,
 	}
 	key = mix64(mix64(d->seed * MAX_DISKS + d->index) ^ version) ^ sector;
 	/* The start is readable, for whoever looks at a wrong image. */
-	to[0] = 0x58494d4b53494453ull;		/* "SDISKMIX" */
+	to[0] = 0x58494d4b53494453ull; /* "SDISKMIX" */
 	to[1] = sector;
 	to[2] = (uint64_t)d->index << 32 | version;
 	for (unsigned i = 3; i < SECTOR / 8; i++)
 		to[i] = mix64(key + ((uint64_t)i << 56));
 }
 
-__attribute__((format(printf, 2, 3)))
-static void complain(struct disk *d, const char *fmt, ...)
+__attribute__((format(printf, 2, 3))) static void complain(struct disk *d, const char *fmt, ...)
 {
 	char text[200];
 	va_list ap;
@@ -77,9 +76,10 @@ static void check(struct disk *d, uint64_t op, uint64_t first, uint64_t n, const
 		if (!memcmp(buf + i * SECTOR, want, SECTOR))
 			continue;
 		memcpy(got, buf + i * SECTOR, sizeof(got));
-		complain(d, "operation %llu read %llu+%llu: sector %llu is not version %u but "
-			 "%016llx %016llx %016llx", (unsigned long long)op,
-			 (unsigned long long)first, (unsigned long long)n,
+		complain(d,
+			 "operation %llu read %llu+%llu: sector %llu is not version %u but "
+			 "%016llx %016llx %016llx",
+			 (unsigned long long)op, (unsigned long long)first, (unsigned long long)n,
 			 (unsigned long long)(first + i), d->version[first + i],
 			 (unsigned long long)got[0], (unsigned long long)got[1],
 			 (unsigned long long)got[2]);
@@ -205,8 +205,8 @@ int main(int argc, char **argv)
 
 		pthread_join(disks[i].thread, NULL);
 		printf("diskmix: disk %u (%s): %llu reads %llu writes %llu flushes, "
-		       "%llu KiB read %llu KiB written, %llu errors\n", d->index, d->path,
-		       (unsigned long long)d->count[OP_READ],
+		       "%llu KiB read %llu KiB written, %llu errors\n",
+		       d->index, d->path, (unsigned long long)d->count[OP_READ],
 		       (unsigned long long)d->count[OP_WRITE],
 		       (unsigned long long)d->count[OP_FLUSH],
 		       (unsigned long long)d->bytes[OP_READ] / 1024,

@@ -38,7 +38,8 @@ static int put(int fd, uint64_t at)
 
 int main(int argc, char **argv)
 {
-	uint64_t start = 0, mb = 16, most = 3, timeout = 120, failed = 0, first_bad = 0, at, end, size;
+	uint64_t start = 0, mb = 16, most = 3, timeout = 120, failed = 0, first_bad = 0, at, end,
+		 size;
 	const char *path = NULL;
 	uint64_t deadline, *back;
 	int fd, e;

@@ -21,7 +21,7 @@
 #include "guest.h"
 
 #define MAX_BATCH 8
-#define MAGIC 0x474f4c4853554c46ull	/* "FLUSHLOG" */
+#define MAGIC     0x474f4c4853554c46ull /* "FLUSHLOG" */
 
 static uint64_t slot_of(uint64_t seed, uint64_t seq, uint64_t slots)
 {
@@ -115,7 +115,7 @@ static uint64_t read_log(const char *path, uint64_t *seed, uint64_t *slots)
 		char *p = strstr(line, "FLUSHLOG START ");
 
 		if (!strchr(line, '\n'))
-			break;		/* cut by the kill: it may lack its last digits */
+			break; /* cut by the kill: it may lack its last digits */
 		if (p && sscanf(p, "FLUSHLOG START seed=%llu slots=%llu", &a, &b) == 2) {
 			*seed = a;
 			*slots = b;
@@ -167,8 +167,8 @@ static int check(const char *log, const char *image, uint64_t min)
 		    slot_of(seed, got[2], slots) != s) {
 			if (lost++ < 10)
 				printf("flushlog: slot %llu: record %llu was acknowledged, "
-				       "the image has %s %llu\n", (unsigned long long)s,
-				       (unsigned long long)last[s],
+				       "the image has %s %llu\n",
+				       (unsigned long long)s, (unsigned long long)last[s],
 				       got[0] == MAGIC && got[1] == seed ? "record" : "a foreign",
 				       (unsigned long long)got[2]);
 		}
@@ -176,8 +176,9 @@ static int check(const char *log, const char *image, uint64_t min)
 	free(last);
 	close(fd);
 	printf("flushlog: %llu records acknowledged in %llu slots, newest in the image %llu: "
-	       "%llu lost\n", (unsigned long long)acked, (unsigned long long)used,
-	       (unsigned long long)newest, (unsigned long long)lost);
+	       "%llu lost\n",
+	       (unsigned long long)acked, (unsigned long long)used, (unsigned long long)newest,
+	       (unsigned long long)lost);
 	if (lost)
 		return 1;
 	return acked < min ? 2 : 0;

@@ -49,8 +49,7 @@ static inline uint64_t now_ns(void)
 }
 
 /* Status 2: wrong use, or the set-up failed; 1 is kept for "the test failed". */
-__attribute__((noreturn, format(printf, 1, 2)))
-static inline void die(const char *fmt, ...)
+__attribute__((noreturn, format(printf, 1, 2))) static inline void die(const char *fmt, ...)
 {
 	va_list ap;
 

@@ -27,7 +27,8 @@ static void one(int fd, bool write, void *buf, size_t len, uint64_t at)
 	}
 }
 
-static int latency(int fd, uint64_t size, uint64_t count, uint64_t warmup, size_t len, uint64_t seed)
+static int latency(int fd, uint64_t size, uint64_t count, uint64_t warmup, size_t len,
+		   uint64_t seed)
 {
 	struct rng r = { .state = seed };
 	uint64_t *t = calloc(count + 1, sizeof(*t));
@@ -40,7 +41,7 @@ static int latency(int fd, uint64_t size, uint64_t count, uint64_t warmup, size_
 		one(fd, false, buf, len, rng_below(&r, size / len) * len);
 	printf("READLAT START count=%llu size=%zu\n", (unsigned long long)count, len);
 	fflush(stdout);
-	usleep(200000);		/* let the serial port's interrupts end */
+	usleep(200000); /* let the serial port's interrupts end */
 	start = now_ns();
 	for (uint64_t i = 0; i < count; i++) {
 		uint64_t t0 = now_ns();
@@ -51,10 +52,10 @@ static int latency(int fd, uint64_t size, uint64_t count, uint64_t warmup, size_
 	total = now_ns() - start;
 	qsort(t, count, sizeof(*t), compare);
 	printf("READLAT END count=%llu size=%zu total_ns=%llu median_ns=%llu p99_ns=%llu "
-	       "min_ns=%llu max_ns=%llu\n", (unsigned long long)count, len,
-	       (unsigned long long)total, (unsigned long long)t[count / 2],
-	       (unsigned long long)t[count * 99 / 100], (unsigned long long)t[0],
-	       (unsigned long long)t[count ? count - 1 : 0]);
+	       "min_ns=%llu max_ns=%llu\n",
+	       (unsigned long long)count, len, (unsigned long long)total,
+	       (unsigned long long)t[count / 2], (unsigned long long)t[count * 99 / 100],
+	       (unsigned long long)t[0], (unsigned long long)t[count ? count - 1 : 0]);
 	return 0;
 }
 
@@ -119,6 +120,6 @@ int main(int argc, char **argv)
 	if (fd < 0)
 		die("readlat: %s: %s", path, strerror(errno));
 	size = size_of(fd, path);
-	return seq ? sequential(fd, size, write, mb << 20, (size_t)len)
-		   : latency(fd, size, count, warmup, (size_t)len, seed);
+	return seq ? sequential(fd, size, write, mb << 20, (size_t)len) :
+		     latency(fd, size, count, warmup, (size_t)len, seed);
 }
