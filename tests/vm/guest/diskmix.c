@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * diskmix - a random mix of reads, writes and flushes on whole disks, one thread for each.
  *

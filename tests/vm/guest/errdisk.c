@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * errdisk - how a disk behaves whose backing store fails, and that nothing is lost when it recovers.
  *

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * flushlog - what the guest was told is flushed must be in the image.
  *

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /* Shared by the programs that run inside guests: random numbers, time, arguments, errors. */
 #ifndef GUEST_H
 #define GUEST_H

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * readlat - latency of random reads, and sequential throughput, with O_DIRECT.
  *
