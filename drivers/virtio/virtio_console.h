@@ -35,6 +35,7 @@ struct virtio_console {
 	uint32_t rx_first, rx_next; /* into rx_order, modulo the array */
 	uint32_t rx_pos;            /* read out of the first one */
 	bool was_full;              /* write() took less than it was given */
+	bool starved;               /* a kick ran out of descriptors */
 	bool broken;                /* output is dropped, no input comes */
 };
 
