@@ -163,8 +163,8 @@ int virtq_next(struct virtq *q, unsigned *head, uint32_t *len)
 
 void virtq_suppress(struct virtq *q)
 {
-	/* One behind: as far ahead as 16 bits go. */
-	__atomic_store_n(virtq_used_event(q->avail, q->num), (uint16_t)(q->last_used - 1),
+	/* Half way round: out of reach whether the device is a little ahead of last_used or behind. */
+	__atomic_store_n(virtq_used_event(q->avail, q->num), (uint16_t)(q->last_used + 0x8000),
 			 __ATOMIC_RELAXED);
 }
 
