@@ -47,7 +47,7 @@ mount -t tracefs tracefs /new/sys/kernel/tracing 2>/dev/null
 mount -t debugfs debugfs /new/sys/kernel/debug 2>/dev/null
 cp /bin/busybox /lab/config /lab/stage2.sh /lab/command /new/run/lab/
 chroot /new /run/lab/busybox mount -t ext4 -o noatime,discard /dev/vda /scratch ||
-	 fail "cannot mount the scratch disk"
+	fail "cannot mount the scratch disk"
 chmod 1777 /new/scratch
 
 mkdir -p "/new$LAB_MODULES" /new/lib/modules

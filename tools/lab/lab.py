@@ -42,7 +42,7 @@ MODULE_OPTIONS = {"kvm-amd": "nested=0"}
 # No mitigations (they cost emulated instructions and protect nothing here), no watchdogs (a busy
 # host would set them off), and a kernel that ends QEMU when it panics.
 CMDLINE = ("console=ttyS0 panic=-1 mitigations=off nokaslr no5lvl nowatchdog rcupdate.rcu_expedited=1 "
-           "tsc=reliable random.trust_cpu=on cryptomgr.notests raid=noautodetect audit=0 "
+           "tsc=reliable random.trust_cpu=on cryptomgr.notests audit=0 "
            "rdinit=/init")
 
 
@@ -279,7 +279,7 @@ def command_script(argv):
         if name.startswith(("SELFIO_", "SIO_")) and name not in env:
             env[name] = value
     cwd = os.getcwd()
-    return ("unset OLDPWD SHLVL $(set | sed -n 's/^\\(LAB_[A-Z]*\\)=.*/\\1/p')\n"
+    return ("unset OLDPWD SHLVL\n"
             + "".join(f"export {k}={shlex.quote(v)}\n" for k, v in env.items())
             + f"cd {shlex.quote(cwd)} || exit 125\n"
             + "exec " + " ".join(shlex.quote(a) for a in argv) + "\n")
@@ -350,20 +350,17 @@ class Run:
             self.ended[name] = True
             self.changed.notify_all()
 
-    def relay_input(self, sock):
+    def relay_input(self, pipe):
         try:
             foreground = not os.isatty(0) or os.tcgetpgrp(0) == os.getpgrp()
             while foreground:
                 data = os.read(0, 65536)
                 if not data:
                     break
-                sock.sendall(data)
+                write_all(pipe, data)
         except OSError:
             pass
-        try:
-            sock.shutdown(socket.SHUT_WR)
-        except OSError:
-            pass
+        os.close(pipe)
 
     def start(self, kernel, initrd, modules):
         a = self.args
@@ -392,7 +389,7 @@ class Run:
         with open(run_initrd, "ab") as f:
             f.write(cpio.done())
 
-        pairs = {name: socket.socketpair() for name in ("ctl", "in", "out", "err")}
+        pairs = {name: socket.socketpair() for name in ("ctl", "out", "err")}
         cmd = [QEMU, "-name", "selfio-lab", "-nodefaults", "-no-user-config", "-display", "none",
                "-no-reboot", "-machine", os.environ.get("SELFIO_LAB_MACHINE", "q35") + ",usb=off",
                "-accel", "tcg,thread=multi",
@@ -402,9 +399,12 @@ class Run:
                                     os.environ.get("SELFIO_LAB_APPEND", "")]).strip(),
                "-chardev", f"file,id=console,path={self.console}", "-serial", "chardev:console",
                "-device", "virtio-serial-pci,max_ports=5"]
-        for nr, (name, pair) in enumerate(pairs.items(), 1):
-            cmd += ["-chardev", f"socket,id={name},fd={pair[1].fileno()}",
-                    "-device", f"virtserialport,chardev={name},nr={nr},name=lab.{name}"]
+        # Input goes through QEMU's stdin, a pipe: at a socket's end QEMU drops what it has not read.
+        cmd += ["-chardev", "stdio,id=in,signal=off"]
+        for name, pair in pairs.items():
+            cmd += ["-chardev", f"socket,id={name},fd={pair[1].fileno()}"]
+        for nr, name in enumerate(("ctl", "in", "out", "err"), 1):
+            cmd += ["-device", f"virtserialport,chardev={name},nr={nr},name=lab.{name}"]
         os.makedirs(os.path.join(LAB, "out"), exist_ok=True)
         cmd += ["-virtfs", "local,path=/,mount_tag=host,security_model=none,readonly=on,multidevs=remap",
                 "-virtfs", f"local,path={LAB}/out,mount_tag=out,security_model=none,multidevs=remap"]
@@ -418,16 +418,18 @@ class Run:
         if a.verbose:
             say(" ".join(shlex.quote(c) for c in cmd))
         self.errors = open(os.path.join(self.folder, "qemu.err"), "w+b")
-        self.qemu = subprocess.Popen(cmd, stdin=subprocess.DEVNULL, stdout=self.errors,
+        self.qemu = subprocess.Popen(cmd, stdin=subprocess.PIPE, stdout=self.errors,
                                      stderr=self.errors, pass_fds=[p[1].fileno() for p in pairs.values()],
                                      start_new_session=True, preexec_fn=die_with_parent)
         for pair in pairs.values():
             pair[1].close()
+        # (the relay has a descriptor of its own, to close when our input ends)
         for target, *rest in ((self.relay_control, pairs["ctl"][0]),
                               (self.relay_output, pairs["out"][0], "out", 1),
                               (self.relay_output, pairs["err"][0], "err", 2),
-                              (self.relay_input, pairs["in"][0])):
+                              (self.relay_input, os.dup(self.qemu.stdin.fileno()))):
             threading.Thread(target=target, args=rest, daemon=True).start()
+        self.qemu.stdin.close()
 
         def watch():
             self.qemu.wait()

@@ -12,24 +12,36 @@ $bb sysctl -q -w vm.overcommit_memory=1 fs.nr_open=1048576 2>/dev/null
 # shellcheck disable=SC3045  # busybox has it
 ulimit -n 65536 2>/dev/null
 
-# The command writes into pipes and not into the ports, which cannot be opened twice (/dev/stdout).
-# The end mark tells the host that all output has come through.
+# The command's streams are pipes and not the ports, which cannot be opened twice (/dev/stdout).
+# Both ends are opened here, through a third that is open for both so that no open waits.
 $bb mkfifo $lab/in $lab/out $lab/err
-relay_out() {
-	$bb cat $lab/"$1" &
-	echo $! >$lab/"$1".pid
-	wait $!
+exec 7<>$lab/out
+exec 3<$lab/out 5>$lab/out
+exec 7<>$lab/err
+exec 4<$lab/err 6>$lab/err
+exec 7<>$lab/in
+exec 8<$lab/in 9>$lab/in
+exec 7>&-
+
+# relay PORT NAME: the pipe on stdin to a port. The end mark tells the host that all has come through.
+relay() {
+	exec 7<&0 >/dev/vport0p"$1" 3<&- 4<&- 5>&- 6>&- 8<&- 9>&-
+	$bb cat <&7 7<&- &
+	echo $! >$lab/"$2".pid
+	wait $! # not "cat; printf": what is left running may keep the pipe open, and cat be killed
 	printf '\000%s' "$LAB_END"
 }
-relay_out out >/dev/vport0p3 &
+relay 3 out <&3 &
 out=$!
-relay_out err >/dev/vport0p4 &
+relay 4 err <&4 &
 err=$!
-$bb cat /dev/vport0p2 >$lab/in 2>/dev/null &
+$bb cat </dev/vport0p2 >&9 2>/dev/null 3<&- 4<&- 5>&- 6>&- 8<&- 9>&- &
+exec 3<&- 4<&- 9>&-
 
 echo ready >/dev/vport0p1
-$bb setsid /bin/sh $lab/command <$lab/in >$lab/out 2>$lab/err
+$bb setsid /bin/sh $lab/command <&8 >&5 2>&6 5>&- 6>&- 8<&-
 status=$?
+exec 5>&- 6>&- 8<&-
 
 # What the command left running may hold its output open: two seconds, then no more is relayed.
 {
