@@ -69,11 +69,17 @@ static void pv_write(void *ctx, uint64_t addr, uint32_t v)
 	*(volatile uint32_t *)addr = v;
 }
 
+static void pv_log(void *ctx, const char *text)
+{
+	fw_log(SIO_LOG_ERROR, "%s", text);
+}
+
 static const struct pv_env pv = {
 	.alloc = b_alloc,
 	.gpa = b_gpa,
 	.mmio_read = pv_read,
 	.mmio_write = pv_write,
+	.log = pv_log,
 };
 
 /* The debug console's far end: whole lines to the log. */
@@ -114,6 +120,7 @@ static void start_front_ends(struct pc_io *io)
 
 			if (virtio_blk_init(b, &pv, window))
 				fw_panic("disk %u: the back end refused the block front end", d->unit);
+			fw.disk_window[fw.n_disks] = (uint8_t)d->window;
 			fw.disk[fw.n_disks++] = b;
 			io->disk[d->unit] = (struct pc_disk){ &b->blk, d->serial, d->model };
 		} else if (d->kind == SIO_DEV_CONSOLE && !fw.console) {

@@ -26,6 +26,7 @@ struct fw {
 	uint64_t heap, heap_end;
 	struct machine *machine;
 	struct virtio_blk *disk[FW_MAX_DISKS];
+	uint8_t disk_window[FW_MAX_DISKS];
 	unsigned n_disks;
 	struct virtio_console *console;
 	uint64_t console_due_ns; /* when waiting output goes out; UINT64_MAX: none waits */

@@ -6,26 +6,16 @@
 
 /* Console output waits this long for company: one notification for a line, not for a character. */
 #define CONSOLE_DELAY_NS 1000000u
-#define CONSOLE_BATCH 256u
-
-static void pump_disk(struct virtio_blk *d)
-{
-	/* A completion may submit the next part of its transfer: round again until nothing moves. */
-	do
-		virtio_blk_kick(d);
-	while (virtio_blk_poll(d) || virtio_blk_arm(d));
-}
 
 static void pump_console(uint64_t now)
 {
-	size_t waiting = virtio_console_pending(fw.console);
+	bool due = now >= fw.console_due_ns;
 
-	if (waiting >= CONSOLE_BATCH || now >= fw.console_due_ns) {
-		virtio_console_kick(fw.console);
+	virtio_console_service(fw.console, due);
+	if (due || !virtio_console_pending(fw.console))
 		fw.console_due_ns = UINT64_MAX;
-	} else if (waiting && fw.console_due_ns == UINT64_MAX) {
+	if (virtio_console_pending(fw.console) && fw.console_due_ns == UINT64_MAX)
 		fw.console_due_ns = now + CONSOLE_DELAY_NS;
-	}
 }
 
 /* What a request set going: front ends, timers. The lock is held. */
@@ -34,7 +24,7 @@ static void pump(uint64_t now)
 	uint64_t next;
 
 	for (unsigned i = 0; i < fw.n_disks; i++)
-		pump_disk(fw.disk[i]);
+		virtio_blk_service(fw.disk[i]);
 	if (fw.console)
 		pump_console(now);
 	next = fw.machine->next_ns < fw.console_due_ns ? fw.machine->next_ns : fw.console_due_ns;
@@ -73,8 +63,9 @@ _Noreturn void fw_serve(unsigned context)
 		if (r.kind == SIO_REQ_EVENT) {
 			if (r.events & SIO_EVENT_TIMER)
 				fw.timer_ns = UINT64_MAX;
-			if (fw.console)
-				virtio_console_poll(fw.console);
+			for (unsigned i = 0; i < fw.n_disks; i++)
+				if (r.events >> fw.disk_window[i] & 1)
+					virtio_blk_event(fw.disk[i]);
 		}
 		machine_advance(fw.machine, r.now_ns);
 		if (r.kind == SIO_REQ_PIO || r.kind == SIO_REQ_MMIO)

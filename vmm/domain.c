@@ -27,9 +27,8 @@ void msg(const char *f, ...)
 	va_start(ap, f);
 	n = vsnprintf(text, sizeof(text), f, ap);
 	va_end(ap);
-	/* One write: lines of several threads stay whole. The console may be in raw mode. */
-	dprintf(2, "selfio: %.*s%s\n", n < (int)sizeof(text) ? n : (int)sizeof(text) - 1, text,
-		console_is_raw() ? "\r" : "");
+	/* One write: lines of several threads stay whole. */
+	dprintf(2, "selfio: %.*s\n", n < (int)sizeof(text) ? n : (int)sizeof(text) - 1, text);
 }
 
 int fail_errno(const char *f, ...)
@@ -76,7 +75,7 @@ void domain_kick_all(struct domain *d)
 void domain_wish(struct domain *d, enum wish w, int status)
 {
 	pthread_mutex_lock(&d->park_lock);
-	if (w > d->wish) {
+	if ((int)w > d->wish) {
 		d->wish = w;
 		d->exit_status = status;
 	}
@@ -166,8 +165,11 @@ int domain_start_firmware(struct domain *d)
 	char err[200];
 	uint64_t entry;
 
-	for (unsigned i = 0; i < d->n_windows; i++)
-		vmmio_reset(d->window[i]);
+	for (unsigned i = 0; i < d->n_windows; i++) {
+			uint64_t zero = 0;
+
+			vmmio_access(d->window[i], VIRTIO_MMIO_STATUS, 4, true, &zero);
+		}
 	for (unsigned p = 0; p < 65536; p++)
 		d->port_model[p] = 0;
 	d->n_mmio = 0;
@@ -260,28 +262,42 @@ static int create_vms(struct domain *d)
 	return 0;
 }
 
-static struct vmem vmem_of(struct domain *d)
+static void add_range(struct domain *d, uint64_t gpa, uint64_t len, uint8_t *hva)
 {
-	struct vmem m = { .n = 0 };
+	struct vmem *m = &d->vmem;
 
-	m.r[m.n++] = (struct vmem_range){ 0, d->ram_low, d->ram };
-	if (d->ram_high)
-		m.r[m.n++] = (struct vmem_range){ GUEST_HIGH, d->ram_high, d->ram + d->ram_low };
-	m.r[m.n++] = (struct vmem_range){ SIO_PRIV_BASE, d->priv_size, d->priv };
-	return m;
+	m->r[m->n].gpa = gpa;
+	m->r[m->n].len = len;
+	m->r[m->n++].hva = hva;
 }
 
-static int create_devices(struct domain *d)
+static void on_message(void *ctx, const char *text)
 {
-	struct vmem mem = vmem_of(d);
+	(void)ctx;
+	msg("%s", text);
+}
 
+static void on_quit(void *ctx)
+{
+	domain_wish(ctx, WISH_STOP, 0);
+}
+
+static void attach_devices(struct domain *d)
+{
+	add_range(d, 0, d->ram_low, d->ram);
+	if (d->ram_high)
+		add_range(d, GUEST_HIGH, d->ram_high, d->ram + d->ram_low);
+	add_range(d, SIO_PRIV_BASE, d->priv_size, d->priv);
+	d->host = (struct vmmio_host){ .mem = &d->vmem, .signal = domain_signal, .message = on_message,
+				       .ctx = d };
 	for (unsigned i = 0; i < d->opt->n_disks; i++) {
-		d->window[d->n_windows] = blk_attach(d->disk[i], &mem, domain_signal, d, d->n_windows);
-		if (!d->window[d->n_windows++])
-			return -1;
+		blk_attach(d->disk[i], d->ring, &d->host, d->n_windows);
+		d->window[d->n_windows++] = blk_vmmio(d->disk[i]);
 	}
-	d->window[d->n_windows] = console_attach(d->console, &mem, domain_signal, d, d->n_windows);
-	return d->window[d->n_windows++] ? 0 : -1;
+	console_attach(d->console, &d->host, d->n_windows, on_quit, d);
+	d->window[d->n_windows++] = console_vmmio(d->console);
+	if (*console_where(d->console))
+		msg("%s", console_where(d->console));
 }
 
 static void watchdog(struct domain *d)
@@ -327,8 +343,9 @@ static int finish_disks(struct domain *d)
 
 		if (!d->disk[i])
 			continue;
-		blk_drain(d->disk[i]);
-		e = d->opt->disk[i].read_only ? 0 : blk_sync(d->disk[i]);
+		if (d->start_mono_ns)
+			blk_drain(d->disk[i]);
+		e = !d->start_mono_ns || d->opt->disk[i].read_only ? 0 : blk_sync(d->disk[i]);
 		if (e) {
 			msg("%s: the last writes did not reach the disk: %s", d->opt->disk[i].path, strerror(-e));
 			r = 1;
@@ -341,13 +358,11 @@ static int start(struct domain *d)
 {
 	char err[256];
 
-	d->ring = blk_ring_create(err, sizeof(err));
-	if (!d->ring) {
-		msg("%s", err);
-		return 1;
-	}
+	d->ring = blk_ring_new(false, on_message, d);
+	if (!d->ring)
+		return fail_errno("can't set up disk I/O"), 1;
 	for (unsigned i = 0; i < d->opt->n_disks; i++) {
-		d->disk[i] = blk_open(&d->opt->disk[i], d->ring, err, sizeof(err));
+		d->disk[i] = blk_open(&d->opt->disk[i], err, sizeof(err));
 		if (!d->disk[i]) {
 			msg("%s", err);
 			return 2;
@@ -368,8 +383,7 @@ static int start(struct domain *d)
 		msg("%s", err);
 		return 2;
 	}
-	if (create_devices(d))
-		return 1;
+	attach_devices(d);
 	memory_reset_bios(d);
 	d->start_mono_ns = mono_ns(CLOCK_MONOTONIC);
 	d->start_tsc = tsc();
@@ -429,13 +443,15 @@ int domain_run(struct options *opt)
 	}
 	if (finish_disks(d))
 		r = 1;
-	if (d->console)
+	if (d->console) {
+		if (d->start_mono_ns)
+			console_drain(d->console, 500);
 		console_close(d->console);
+	}
 	if (opt->stats && d->start_mono_ns && stats_write(d, opt->stats) && r == 0)
 		r = 1;
 	for (unsigned i = 0; i < opt->n_disks; i++)
-		if (d->disk[i])
-			blk_close(d->disk[i]);
+		blk_close(d->disk[i]);
 	memory_free(d);
 	return r;
 }

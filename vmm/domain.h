@@ -148,7 +148,9 @@ struct domain {
 	unsigned n_windows;
 	struct blk_ring *ring;
 	struct blk_dev *disk[MAX_DISKS];
-	struct console *console;
+	struct console_dev *console;
+	struct vmem vmem;
+	struct vmmio_host host;
 
 	/* Coming to a halt together: vCPU threads park, the I/O thread acts. */
 	pthread_mutex_t park_lock;

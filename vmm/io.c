@@ -123,22 +123,12 @@ static void reset(struct domain *d)
 	pthread_mutex_unlock(&d->park_lock);
 }
 
-static void watch(struct domain *d, int ep, int fd, uint32_t events)
+static void watch(int ep, int fd, uint32_t events)
 {
 	struct epoll_event ev = { .events = events, .data.fd = fd };
 
 	if (fd >= 0)
 		epoll_ctl(ep, EPOLL_CTL_ADD, fd, &ev);
-}
-
-static void console_events(struct domain *d, int ep)
-{
-	struct epoll_event ev = { .data.fd = console_fd(d->console) };
-
-	if (ev.data.fd < 0)
-		return;
-	ev.events = console_wants(d->console);
-	epoll_ctl(ep, EPOLL_CTL_MOD, ev.data.fd, &ev);
 }
 
 void *io_main(void *arg)
@@ -149,10 +139,10 @@ void *io_main(void *arg)
 
 	vcpu_thread_init(d->io.run, NULL);
 	d->io.thread = d->io_thread = pthread_self();
-	watch(d, ep, d->kick_fd, EPOLLIN);
-	watch(d, ep, d->timer_fd, EPOLLIN);
-	watch(d, ep, blk_ring_fd(d->ring), EPOLLIN);
-	watch(d, ep, console_fd(d->console), 0);
+	watch(ep, d->kick_fd, EPOLLIN);
+	watch(ep, d->timer_fd, EPOLLIN);
+	watch(ep, blk_ring_fd(d->ring), EPOLLIN);
+	watch(ep, console_fd(d->console), EPOLLIN);
 	while (d->wish != WISH_STOP) {
 		struct epoll_event ev[8];
 		int n;
@@ -171,7 +161,6 @@ void *io_main(void *arg)
 			context_run(c);
 			continue;
 		}
-		console_events(d, ep);
 		n = epoll_wait(ep, ev, 8, -1);
 		for (int i = 0; i < n; i++) {
 			uint64_t v;
@@ -183,8 +172,8 @@ void *io_main(void *arg)
 				timer_fired(d);
 			} else if (ev[i].data.fd == blk_ring_fd(d->ring)) {
 				blk_ring_ready(d->ring);
-			} else if (console_ready(d->console, ev[i].events) == CONSOLE_QUIT) {
-				domain_wish(d, WISH_STOP, 0);
+			} else {
+				console_ready(d->console);
 			}
 		}
 	}
@@ -193,6 +182,8 @@ void *io_main(void *arg)
 	d->generation++;
 	pthread_cond_broadcast(&d->resume_cond);
 	pthread_mutex_unlock(&d->park_lock);
+	for (unsigned i = 0; i < d->opt->n_disks; i++)
+		blk_drain(d->disk[i]);
 	close(ep);
 	clock_gettime(CLOCK_THREAD_CPUTIME_ID, &ts);
 	d->io_cpu_ns = (uint64_t)ts.tv_sec * 1000000000ull + (uint64_t)ts.tv_nsec;

@@ -284,13 +284,13 @@ static int comp_mmio(struct context *c)
 {
 	struct kvm_run *run = c->run;
 	uint64_t at = run->mmio.phys_addr - SIO_VIRTIO_BASE, w = at / SIO_VIRTIO_STRIDE;
-	uint32_t val = 0;
+	uint64_t val = 0;
 
 	c->mmio_exits++;
 	if (run->mmio.phys_addr < SIO_VIRTIO_BASE || w >= c->d->n_windows)
 		return fault(c, "%s at %llx", run->mmio.is_write ? "write" : "read",
 			     (unsigned long long)run->mmio.phys_addr);
-	if (run->mmio.len > 4)
+	if (run->mmio.len != 1 && run->mmio.len != 2 && run->mmio.len != 4)
 		return fault(c, "%u-byte access to a virtio window", run->mmio.len);
 	if (run->mmio.is_write)
 		memcpy(&val, run->mmio.data, run->mmio.len);

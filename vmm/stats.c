@@ -140,12 +140,12 @@ int stats_write(struct domain *d, const char *path)
 	for (unsigned i = 0; i < d->opt->n_disks; i++) {
 		struct blk_stats s;
 
-		blk_get_stats(d->disk[i], &s);
+		blk_stats(d->disk[i], &s);
 		fprintf(f, "%s\n    { \"reads\": %llu, \"writes\": %llu, \"flushes\": %llu, \"bytes_read\": %llu, "
 			"\"bytes_written\": %llu, \"inline\": %llu, \"async\": %llu, \"copied\": %llu, \"errors\": %llu }",
 			i ? "," : "", (unsigned long long)s.reads, (unsigned long long)s.writes,
-			(unsigned long long)s.flushes, (unsigned long long)s.bytes_read,
-			(unsigned long long)s.bytes_written, (unsigned long long)s.inline_done,
+			(unsigned long long)s.flushes, (unsigned long long)s.read_bytes,
+			(unsigned long long)s.write_bytes, (unsigned long long)s.inline_done,
 			(unsigned long long)s.async_done, (unsigned long long)s.bounced,
 			(unsigned long long)s.errors);
 	}

@@ -48,7 +48,7 @@ static int set_cpuid(struct vcpu *v)
 {
 	size_t len = sizeof(struct kvm_cpuid2) + MAX_CPUID * sizeof(struct kvm_cpuid_entry2);
 	struct kvm_cpuid2 *c = calloc(1, len);
-	unsigned n = v->d->n_vcpus, kept = 0;
+	unsigned kept = 0;
 	int r;
 
 	if (!c)
@@ -70,7 +70,7 @@ static int set_cpuid(struct vcpu *v)
 			break;
 		case 0xb: /* each vCPU a package of its own */
 			e->edx = v->id;
-			e->eax = e->index == 0 ? 0 : 0;
+			e->eax = 0;
 			e->ebx = e->index < 2 ? 1 : 0;
 			break;
 		case 0x1f:
@@ -87,7 +87,6 @@ static int set_cpuid(struct vcpu *v)
 		c->entries[kept++] = *e;
 	}
 	c->nent = kept;
-	(void)n;
 	r = ioctl(v->fd, KVM_SET_CPUID2, c);
 	free(c);
 	return r < 0 ? fail_errno("KVM_SET_CPUID2") : 0;
@@ -275,6 +274,9 @@ void *vcpu_main(void *arg)
 			domain_wish(d, WISH_STOP, 1);
 		}
 	}
+	/* The kernel cancels what a thread has submitted when it exits. */
+	for (unsigned i = 0; i < d->opt->n_disks; i++)
+		blk_drain(d->disk[i]);
 	clock_gettime(CLOCK_THREAD_CPUTIME_ID, &ts);
 	v->cpu_ns = (uint64_t)ts.tv_sec * 1000000000ull + (uint64_t)ts.tv_nsec;
 	return NULL;

@@ -1,0 +1,153 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * pc.c - a PC of the i440FX/PIIX family.
+ *
+ * Interrupt controllers and the PIT (ports 20h, 40h, 61h, A0h) are the hypervisor's.  GSI n is ISA
+ * interrupt n, at the PICs and the IOAPIC alike.
+ */
+#include "boards/pc.h"
+
+#include <string.h>
+
+#include "boards/pc_tables.h"
+#include "models/debugcon/debugcon.h"
+#include "models/fwcfg/fwcfg.h"
+#include "models/i8042/i8042.h"
+#include "models/ide/ide.h"
+#include "models/pci/i440fx.h"
+#include "models/pci/piix3_isa.h"
+#include "models/pm/piix4_pm.h"
+#include "models/port92/port92.h"
+#include "models/post/post.h"
+#include "models/rtc/rtc.h"
+#include "models/uart/uart.h"
+
+#define DEVFN(dev, fn) ((dev) * 8 + (fn))
+#define COM1 0x3f8u
+
+enum pc_dev { I440FX, ISA, IDE, PM, RTC, I8042, COM, PORT92, POST, FWCFG, DEBUGCON, N_DEVS };
+
+#define ISA_LINE(n) { ISA, n, MACHINE_GSI, n }
+
+static const struct board_wire wires[] = {
+	{ IDE, 0, MACHINE_GSI, 14 },
+	{ IDE, 1, MACHINE_GSI, 15 },
+	{ PM, 0, MACHINE_GSI, 9 },
+	{ RTC, 0, MACHINE_GSI, 8 },
+	{ I8042, 0, MACHINE_GSI, 1 },
+	{ I8042, 1, MACHINE_GSI, 12 },
+	{ COM, 0, MACHINE_GSI, 4 },
+	/* PCI interrupts as the ISA bridge routes them. */
+	ISA_LINE(3), ISA_LINE(4), ISA_LINE(5), ISA_LINE(6), ISA_LINE(7), ISA_LINE(9), ISA_LINE(10),
+	ISA_LINE(11), ISA_LINE(12), ISA_LINE(14), ISA_LINE(15),
+};
+
+static size_t text_len(const char *s, size_t max)
+{
+	size_t n = 0;
+
+	while (n < max && s[n])
+		n++;
+	return n;
+}
+
+static struct pc_file file_of(const struct sio_blob *b)
+{
+	return (struct pc_file){ .name = b->name, .data = (const void *)(uintptr_t)b->addr, .len = b->len };
+}
+
+/* fw_cfg's contents; 0 or -1 and *why. */
+static int make_tables(const struct pc_io *io, const struct machine_ops *ops, void *ctx,
+		       struct pc_tables *out, const char **why)
+{
+	struct pc_tables_cfg t = {
+		.n_cpus = io->cfg->n_vcpus,
+		.low = io->cfg->ram[0].len,
+		.high = io->cfg->n_ram > 1 ? io->cfg->ram[1].len : 0,
+		.boot_menu = io->cfg->flags & SIO_CFG_BOOT_MENU,
+		.alloc = ops->alloc,
+		.ctx = ctx,
+	};
+	struct pc_file files[SIO_MAX_BLOBS];
+
+	memcpy(t.uuid, io->cfg->uuid, sizeof(t.uuid));
+	for (unsigned i = 0; i < PC_MAX_DISKS; i++)
+		t.disks |= (unsigned)!!io->disk[i].blk << i;
+	for (unsigned i = 0; i < io->cfg->n_blobs && i < SIO_MAX_BLOBS; i++) {
+		const struct sio_blob *b = &io->cfg->blob[i];
+
+		switch (b->kind) {
+		case SIO_BLOB_KERNEL:
+			t.kernel = file_of(b);
+			break;
+		case SIO_BLOB_INITRD:
+			t.initrd = file_of(b);
+			break;
+		case SIO_BLOB_CMDLINE:
+			t.cmdline = file_of(b);
+			break;
+		case SIO_BLOB_FILE:
+			files[t.n_files++] = file_of(b);
+		}
+	}
+	t.file = files;
+	if (pc_tables_build(&t, out)) {
+		*why = out->why;
+		return -1;
+	}
+	return 0;
+}
+
+int pc_init(struct machine *m, struct machine_ops *ops, void *ctx, const struct pc_io *io, const char **why)
+{
+	struct pc_tables *tables = ops->alloc(ctx, sizeof(*tables), 16);
+	struct piix3_ide_cfg ide = { 0 };
+	struct rtc_cfg rtc = {
+		.ram_low = io->cfg->ram[0].len,
+		.ram_high = io->cfg->n_ram > 1 ? io->cfg->ram[1].len : 0,
+		.n_vcpus = (uint8_t)io->cfg->n_vcpus,
+		.equipment = 2,
+		.boot = { RTC_BOOT_DISK, RTC_BOOT_NONE, RTC_BOOT_NONE },
+	};
+	struct uart_cfg com = { .base = COM1, .chr = io->console };
+	struct debugcon_cfg dbg = { .chr = io->debugcon };
+	struct fwcfg_cfg fwcfg;
+	const struct board_dev devs[N_DEVS] = {
+		[I440FX] = { &i440fx_class, NULL, DEVFN(0, 0) },
+		[ISA] = { &piix3_isa_class, NULL, DEVFN(1, 0) },
+		[IDE] = { &piix3_ide_class, &ide, DEVFN(1, 1) },
+		[PM] = { &piix4_pm_class, NULL, DEVFN(1, 3) },
+		[RTC] = { &rtc_class, &rtc, -1 },
+		[I8042] = { &i8042_class, NULL, -1 },
+		[COM] = { &uart_class, &com, -1 },
+		[PORT92] = { &port92_class, NULL, -1 },
+		[POST] = { &post_class, NULL, -1 },
+		[FWCFG] = { &fwcfg_class, &fwcfg, -1 },
+		/* The BIOS looks whether the port answers; without a listener it is not there. */
+		[DEBUGCON] = { &debugcon_class, &dbg, -1 },
+	};
+	unsigned failed;
+
+	if (!tables) {
+		*why = "no memory for tables";
+		return -1;
+	}
+	if (make_tables(io, ops, ctx, tables, why))
+		return -1;
+	fwcfg = (struct fwcfg_cfg){ .items = tables->item, .n = tables->n };
+	for (unsigned i = 0; i < PC_MAX_DISKS; i++) {
+		const struct pc_disk *d = &io->disk[i];
+
+		ide.disk[i] = d->blk;
+		if (!d->blk)
+			continue;
+		memcpy(ide.serial[i], d->serial, text_len(d->serial, sizeof(ide.serial[i]) - 1));
+		memcpy(ide.model[i], d->model, text_len(d->model, sizeof(ide.model[i]) - 1));
+	}
+	if (machine_init(m, ops, ctx, devs, io->debugcon ? N_DEVS : N_DEVS - 1, wires,
+			 sizeof(wires) / sizeof(wires[0]), &failed)) {
+		*why = failed < N_DEVS ? devs[failed].cls->name : "?";
+		return -1;
+	}
+	return 0;
+}
