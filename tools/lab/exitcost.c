@@ -88,15 +88,13 @@ static double run(struct vm *v, struct vm *companion)
 	for (;;) {
 		enter(v);
 		switch (v->run->exit_reason) {
-		case KVM_EXIT_HLT:
-			return now() - t;
+		case KVM_EXIT_HLT: return now() - t;
 		case KVM_EXIT_IO:
 		case KVM_EXIT_MMIO:
 			if (companion)
 				enter(companion);
 			break;
-		default:
-			errx(1, "unexpected exit %u", v->run->exit_reason);
+		default: errx(1, "unexpected exit %u", v->run->exit_reason);
 		}
 	}
 }
@@ -114,11 +112,11 @@ static const uint8_t mmio[] = { 0x67, 0xa0, 0, 0, 0, 0xfe, LOOP(-12) };
 /* the companion: out dx, al; jmp back */
 static const uint8_t answer[] = { 0xee, 0xeb, 0xfd };
 
-#define TIME(what, code, n, companion)                                                             \
-	do {                                                                                       \
-		start(&v, code, sizeof(code), n);                                                  \
-		printf("  \"%s\": %.4f,\n", what, run(&v, companion) * 1e6 / (n));                 \
-		fflush(stdout);                                                                    \
+#define TIME(what, code, n, companion)                                             \
+	do {                                                                       \
+		start(&v, code, sizeof(code), n);                                  \
+		printf("  \"%s\": %.4f,\n", what, run(&v, companion) * 1e6 / (n)); \
+		fflush(stdout);                                                    \
 	} while (0)
 
 int main(void)

@@ -1,4 +1,5 @@
 #!/bin/busybox sh
+# shellcheck shell=dash
 # The lab's first process, in its initramfs. Loads modules, puts the host's root (read-only, 9p)
 # under a tmpfs overlay, and goes on in there with stage2.sh. tools/lab/lab.py builds the initramfs.
 export PATH=/bin

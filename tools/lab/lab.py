@@ -184,8 +184,8 @@ def prepare():
     bzimage, modules, release = fetch_kernel()
     with open(os.path.join(HERE, "init.sh"), "rb") as f:
         init = f.read()
-    with open(os.path.abspath(__file__), "rb") as f:
-        key = hashlib.sha256(f.read() + init + release.encode() + modules.encode()).hexdigest()[:16]
+    parts = repr((1, init, release, modules, MODULES, MODULE_OPTIONS))  # 1: counts changes made here
+    key = hashlib.sha256(parts.encode()).hexdigest()[:16]
     home = os.path.join(LAB, "kernel-" + key)
     kernel, initrd, mods = (os.path.join(home, n) for n in ("vmlinux", "initramfs", "modules"))
     if os.path.isdir(home):
@@ -392,7 +392,7 @@ class Run:
         pairs = {name: socket.socketpair() for name in ("ctl", "out", "err")}
         cmd = [QEMU, "-name", "selfio-lab", "-nodefaults", "-no-user-config", "-display", "none",
                "-no-reboot", "-machine", os.environ.get("SELFIO_LAB_MACHINE", "q35") + ",usb=off",
-               "-accel", "tcg,thread=multi",
+               "-accel", os.environ.get("SELFIO_LAB_ACCEL", "tcg,thread=multi"),
                "-cpu", os.environ.get("SELFIO_LAB_CPU", CPU), "-smp", str(a.smp), "-m", a.mem,
                "-kernel", kernel, "-initrd", run_initrd,
                "-append", " ".join([CMDLINE, "loglevel=7" if a.verbose else "quiet",

@@ -1,4 +1,4 @@
-# shellcheck shell=sh
+# shellcheck shell=dash
 # The lab's first process once in the host's root. Runs the command with its streams on virtio-serial
 # ports (1 control, 2 stdin, 3 stdout, 4 stderr), reports its status, and waits to be switched off.
 lab=/run/lab
