@@ -11,7 +11,9 @@
  *   null       nothing comes, all goes
  *
  * Output never blocks: what a pipe or terminal doesn't take stays in the driver's buffers until it
- * does (console_ready() goes on), so the domain waits and no byte is lost.
+ * does (console_ready() goes on), so the domain waits and no byte is lost.  SIGPIPE is ignored from
+ * console_open() on, unless it has a handler.  file: and unix: create their files in console_open(): call
+ * it when all else has been checked.
  *
  * Threads: console_ready() belongs to the I/O thread.  Locks: vmmio.lock alone.
  */
