@@ -21,6 +21,7 @@ dmesg | grep -iE "$trouble" >/tmp/trouble && {
 	fail "trouble in the kernel's log"
 }
 
+echo "SIO-MEM $(awk '/^MemTotal/ { print $2, $3 }' /proc/meminfo)"
 [ -b /dev/sda ] || fail "no /dev/sda"
 # libata's own word on each disk's mode (XFER_UDMA_5, XFER_PIO_4 ...); the log has it only at errors
 disks=0
