@@ -33,6 +33,7 @@
 #define GUEST_HIGH 0x100000000ull
 #define N_GSI 24u
 #define MAX_DISKS 4u
+#define MAX_CPUID 128u /* entries of KVM_GET_SUPPORTED_CPUID */
 #define MAX_MMIO_RANGES 32u
 #define STUCK_NS 5000000000ull
 

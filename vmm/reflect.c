@@ -17,8 +17,8 @@
 
 int context_create(struct context *c, struct domain *d, unsigned id)
 {
-	size_t len = sizeof(struct kvm_cpuid2) + 128 * sizeof(struct kvm_cpuid_entry2);
-	_Alignas(struct kvm_cpuid2) char buf[len < 8192 ? 8192 : 1];
+	_Alignas(struct kvm_cpuid2) char
+		buf[sizeof(struct kvm_cpuid2) + MAX_CPUID * sizeof(struct kvm_cpuid_entry2)];
 	struct kvm_cpuid2 *cp = (struct kvm_cpuid2 *)buf;
 
 	c->d = d;
@@ -31,7 +31,7 @@ int context_create(struct context *c, struct domain *d, unsigned id)
 	if (c->run == MAP_FAILED)
 		return fail_errno("can't map companion vCPU %u", id);
 	memset(cp, 0, sizeof(*cp));
-	cp->nent = 128;
+	cp->nent = MAX_CPUID;
 	if (ioctl(d->kvm, KVM_GET_SUPPORTED_CPUID, cp) < 0 || ioctl(c->fd, KVM_SET_CPUID2, cp) < 0)
 		return fail_errno("can't set CPUID of companion vCPU %u", id);
 	return 0;

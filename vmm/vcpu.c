@@ -42,8 +42,6 @@ void vcpu_thread_init(struct kvm_run *a, struct kvm_run *b)
 	pthread_sigmask(SIG_UNBLOCK, &set, NULL);
 }
 
-#define MAX_CPUID 128
-
 static int set_cpuid(struct vcpu *v)
 {
 	size_t len = sizeof(struct kvm_cpuid2) + MAX_CPUID * sizeof(struct kvm_cpuid_entry2);

@@ -1,0 +1,292 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * piix3_ide.c - Intel 82371SB (PIIX3) function 1: configuration space and bus master registers (data
+ * sheet 290550, IDE function registers; SFF-8038i 1.0), and the class.
+ *
+ * The timing registers hold what is written: nothing here depends on cycle times.
+ */
+#include "models/ide/ide_int.h"
+
+#define BMIBA        0x20u
+#define MASTER_ABORT 0x20u /* PCI_STATUS + 1: a cycle of ours found no target */
+
+#define MAX_SECTORS (1ull << 48)
+
+static const struct pci_reg regs[] = {
+	{ PCI_VENDOR, 4, 0x70108086, 0, 0 },
+	{ PCI_COMMAND, 4, 0x02800000, 0x00000005, 0x38000000 },
+	{ PCI_REVISION, 4, 0x01018000, 0, 0 }, /* legacy ports only, bus master */
+	{ PCI_LATENCY, 1, 0x00, 0xf0, 0 },
+	/* The data sheet has no bits 31:16, which make SeaBIOS see a region of nearly 4 GiB. */
+	{ BMIBA, 4, 0x00000001, 0xfffffff0, 0 },
+	{ 0x40, 4, 0x00000000, ~0u, 0 }, /* IDETIM, both channels */
+	{ 0x44, 1, 0x00, 0xff, 0 },	 /* SIDETIM */
+};
+#define N_REGS (sizeof(regs) / sizeof(regs[0]))
+
+enum { R_CMD0, R_CTL0, R_CMD1, R_CTL1, R_BM, R_CFG };
+
+#define SIZES (DEV_SIZE_1 | DEV_SIZE_2 | DEV_SIZE_4)
+
+static const struct dev_region regions[] = {
+	[R_CMD0] = { "ide0", DEV_PIO, 0x1f0, 8, SIZES },
+	[R_CTL0] = { "ide0-ctl", DEV_PIO, 0x3f6, 1, DEV_SIZE_1 },
+	[R_CMD1] = { "ide1", DEV_PIO, 0x170, 8, SIZES },
+	[R_CTL1] = { "ide1-ctl", DEV_PIO, 0x376, 1, DEV_SIZE_1 },
+	[R_BM] = { "bmide", DEV_PIO, DEV_UNPLACED, 16, SIZES },
+	[R_CFG] = { "cfg", DEV_PCICFG, 0, PCI_CFG_SIZE, SIZES },
+};
+
+bool bm_ready(const struct ide_chan *c)
+{
+	return (c->s->bm.status & BM_ACTIVE) && (c->ide->state.cfg[PCI_COMMAND] & PCI_COMMAND_MASTER);
+}
+
+/* The drive no longer gets at memory.  It waits without DRQ for the guest to start the bus master again
+ * with a new table, to give another command or to reset it: no interrupt comes (BMISX, "interrupt/activity status
+ * combinations"). */
+static void no_dma(struct ide_chan *c)
+{
+	const struct ide_op *op = &c->s->op;
+
+	c->s->bm.status &= (uint8_t)~BM_ACTIVE;
+	if (op->kind >= OP_DMA_IN && op->kind <= OP_TRIM)
+		op_drive(c)->status &= (uint8_t)~ST_DRQ;
+}
+
+void bm_halt(struct ide_chan *c, enum prd_rc why)
+{
+	no_dma(c);
+	if (why == PRD_BAD) {
+		c->s->bm.status |= BM_ERROR;
+		c->ide->state.cfg[PCI_STATUS + 1] |= MASTER_ABORT;
+	}
+}
+
+static void bm_command(struct ide_chan *c, uint8_t v)
+{
+	struct bm_state *bm = &c->s->bm;
+	uint8_t old = bm->cmd;
+
+	bm->cmd = v & (BM_START | BM_TO_MEM);
+	if (!(v & BM_START)) {
+		no_dma(c);
+	} else if (!(old & BM_START)) {
+		bm->status |= BM_ACTIVE;
+		bm->cur = (struct prd_cursor){ .next = bm->table };
+		c->redo = bm->cur;
+		op_dma(c);
+	}
+}
+
+/* A request can't be taken back: until it returns, memory is in use and the engine counts as active. */
+static uint8_t bm_status(const struct ide_chan *c)
+{
+	bool moving = c->busy && !c->dead &&
+		      (c->s->op.kind == OP_DMA_IN || c->s->op.kind == OP_DMA_OUT);
+
+	return c->s->bm.status | (moving ? BM_ACTIVE : 0);
+}
+
+static uint8_t bm_read8(const struct ide_chan *c, unsigned off)
+{
+	switch (off) {
+	case 0: return c->s->bm.cmd;
+	case 2: return bm_status(c);
+	case 1:
+	case 3: return 0;
+	}
+	return (uint8_t)(c->s->bm.table >> (off & 3) * 8);
+}
+
+static void bm_write8(struct ide_chan *c, unsigned off, uint8_t v)
+{
+	struct bm_state *bm = &c->s->bm;
+
+	switch (off) {
+	case 0: bm_command(c, v); break;
+	case 2:
+		bm->status = (uint8_t)((bm->status & ~BM_CAPABLE & ~(v & (BM_ERROR | BM_INTR))) |
+				       (v & BM_CAPABLE));
+		break;
+	case 1:
+	case 3: break;
+	default:
+		bm->table &= ~(0xffu << (off & 3) * 8);
+		bm->table |= (uint32_t)v << (off & 3) * 8;
+		bm->table &= ~3u;
+	}
+}
+
+static void access_cfg(struct piix3_ide *d, struct dev_access *a)
+{
+	pci_cfg_access(d->state.cfg, regs, N_REGS, a);
+	if (!a->write)
+		return;
+	if (pci_cfg_hits(a, PCI_COMMAND, 2) || pci_cfg_hits(a, BMIBA, 4))
+		dev_place(&d->env, R_BM, pci_cfg_io_bar(d->state.cfg, BMIBA));
+	for (unsigned i = 0; i < 2; i++)
+		op_dma(&d->ch[i]); /* it may have waited for leave to master the bus */
+}
+
+/* The data port is 16 bits wide; a 32-bit access is two cycles.  An 8-bit one moves a word too, of
+ * which the guest sees the low half. */
+static void access_data(struct ide_chan *c, struct dev_access *a)
+{
+	uint32_t v = a->size == 1 ? a->data & 0xff : (uint32_t)a->data;
+
+	ide_data(c, a->write, &v, a->size == 1 ? 2 : a->size);
+	if (!a->write)
+		a->data = a->size == 1 ? v & 0xff : a->size == 2 ? v & 0xffff : v;
+}
+
+static uint8_t read8(struct ide_chan *c, const struct dev_access *a, unsigned off)
+{
+	if (a->region == R_BM)
+		return bm_read8(c, off);
+	if (a->region == R_CTL0 || a->region == R_CTL1)
+		return ide_alt_status(c);
+	return off ? ide_reg_read(c, off) : 0xff;
+}
+
+static void write8(struct ide_chan *c, const struct dev_access *a, unsigned off, uint8_t v)
+{
+	if (a->region == R_BM)
+		bm_write8(c, off, v);
+	else if (a->region == R_CTL0 || a->region == R_CTL1)
+		ide_control(c, v);
+	else if (off)
+		ide_reg_write(c, off, v);
+}
+
+static enum dev_rc ide_access(void *dev, struct dev_access *a)
+{
+	struct piix3_ide *d = dev;
+	struct ide_chan *c = &d->ch[a->region == R_CMD1 || a->region == R_CTL1];
+	unsigned off = a->offset;
+
+	if (a->region == R_CFG) {
+		access_cfg(d, a);
+		return DEV_OK;
+	}
+	if (a->region == R_BM) {
+		c = &d->ch[off / 8 & 1];
+		off &= 7;
+	}
+	if ((a->region == R_CMD0 || a->region == R_CMD1) && off == TF_DATA) {
+		access_data(c, a);
+		return DEV_OK;
+	}
+	if (!a->write)
+		a->data = 0;
+	for (unsigned i = 0; i < a->size && off + i < 8; i++) {
+		if (a->write)
+			write8(c, a, off + i, (uint8_t)(a->data >> i * 8));
+		else
+			a->data |= (uint64_t)read8(c, a, off + i) << i * 8;
+	}
+	return DEV_OK;
+}
+
+static enum dev_rc ide_burst(void *dev, struct dev_access *a, void *buf, uint32_t count)
+{
+	struct piix3_ide *d = dev;
+	uint8_t *p = buf;
+
+	if ((a->region == R_CMD0 || a->region == R_CMD1) && a->offset == TF_DATA && a->size > 1) {
+		ide_data(&d->ch[a->region == R_CMD1], a->write, buf, count * a->size);
+		return DEV_OK;
+	}
+	for (uint32_t i = 0; i < count; i++, p += a->size) {
+		a->data = 0;
+		if (a->write)
+			memcpy(&a->data, p, a->size);
+		ide_access(dev, a);
+		if (!a->write)
+			memcpy(p, &a->data, a->size);
+	}
+	return DEV_OK;
+}
+
+static void ide_reset(void *dev)
+{
+	struct piix3_ide *d = dev;
+
+	pci_cfg_reset(d->state.cfg, regs, N_REGS);
+	for (unsigned i = 0; i < 2; i++)
+		ide_chan_reset(&d->ch[i]);
+	dev_place(&d->env, R_BM, DEV_UNPLACED);
+}
+
+static int ide_init(void *dev, const struct dev_env *env, const void *cfg)
+{
+	struct piix3_ide *d = dev;
+
+	d->env = *env;
+	d->cfg = *(const struct piix3_ide_cfg *)cfg;
+	for (unsigned i = 0; i < 4; i++) {
+		struct ide_chan *c = &d->ch[i / 2];
+		struct blk *disk = d->cfg.disk[i];
+
+		if (disk && (!disk->n_sectors || disk->n_sectors > MAX_SECTORS))
+			return -1;
+		c->ide = d;
+		c->n = i / 2;
+		c->s = &d->state.ch[i / 2];
+		c->disk[i & 1] = disk;
+		c->serial[i & 1] = d->cfg.serial[i];
+		c->model[i & 1] = d->cfg.model[i];
+	}
+	ide_reset(d);
+	return 0;
+}
+
+static bool ide_sane(const void *dev)
+{
+	const struct piix3_ide *d = dev;
+
+	for (unsigned i = 0; i < 2; i++) {
+		const struct bm_state *bm = &d->state.ch[i].bm;
+
+		if (!ide_chan_sane(&d->ch[i]) || (bm->cmd & ~(BM_START | BM_TO_MEM)) ||
+		    (bm->status & ~(BM_ACTIVE | BM_ERROR | BM_INTR | BM_CAPABLE)) ||
+		    ((bm->status & BM_ACTIVE) && !(bm->cmd & BM_START)) || (bm->table & 3) ||
+		    (bm->cur.next & 3) || (bm->cur.addr & 1) || (bm->cur.len & 1) ||
+		    bm->cur.len > 0x10000 || bm->cur.last > 1)
+			return false;
+	}
+	return pci_cfg_valid(d->state.cfg, regs, N_REGS);
+}
+
+static int ide_loaded(void *dev)
+{
+	struct piix3_ide *d = dev;
+
+	/* Requests of the state before are not this one's. */
+	for (unsigned i = 0; i < 2; i++)
+		d->ch[i].dead = d->ch[i].busy;
+	if (!ide_sane(d)) {
+		ide_reset(d);
+		return -1;
+	}
+	dev_place(&d->env, R_BM, pci_cfg_io_bar(d->state.cfg, BMIBA));
+	for (unsigned i = 0; i < 2; i++)
+		dev_irq(&d->env, i, d->state.ch[i].line);
+	return 0;
+}
+
+const struct dev_class piix3_ide_class = {
+	.name = "piix3-ide",
+	.size = sizeof(struct piix3_ide),
+	.state_off = offsetof(struct piix3_ide, state),
+	.state_size = sizeof(struct ide_state),
+	.regions = regions,
+	.n_regions = sizeof(regions) / sizeof(regions[0]),
+	.n_irqs = 2,
+	.init = ide_init,
+	.reset = ide_reset,
+	.access = ide_access,
+	.burst = ide_burst,
+	.loaded = ide_loaded,
+	.sane = ide_sane,
+};
