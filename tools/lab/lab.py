@@ -268,12 +268,13 @@ def make_scratch(path):
         raise LabError(f"mkfs.ext4 for the scratch disk failed: {r.stderr.strip()}")
 
 
-def command_script(argv):
+def command_script(argv, images):
     env = {
         "HOME": "/root", "USER": "root", "LOGNAME": "root", "SHELL": "/bin/bash",
         "PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
         "LANG": "C.UTF-8", "TERM": os.environ.get("TERM", "dumb"),
         "SELFIO_LAB": "1", "LAB_OUT": "/lab-out", "TMPDIR": "/tmp",
+        "LAB_IMAGES": images,
     }
     for name, value in os.environ.items():
         if name.startswith(("SELFIO_", "SIO_")) and name not in env:
@@ -373,15 +374,16 @@ class Run:
         for path in shares + a.image + [ROOT]:
             if ":" in path or "," in path:
                 raise LabError(f"a path with ':' or ',' in it cannot be passed to the lab: {path}")
+        images = " ".join(f"/dev/vd{chr(ord('b') + i)}" for i in range(len(a.image)))
         config = {
             "LAB_MSIZE": MSIZE, "LAB_MODULES": modules, "LAB_END": self.end_mark,
             "LAB_SHARES": "".join(f":{p}:share{i}" for i, p in enumerate(shares)),
-            "LAB_IMAGES": " ".join(f"/dev/vd{chr(ord('b') + i)}" for i in range(len(a.image))),
+            "LAB_IMAGES": images,
         }
         cpio = Cpio()
         cpio.file("lab/config", "".join(f"{k}={shlex.quote(str(v))}\n"
                                         for k, v in config.items()).encode())
-        cpio.file("lab/command", command_script(a.command).encode())
+        cpio.file("lab/command", command_script(a.command, images).encode())
         with open(os.path.join(HERE, "stage2.sh"), "rb") as f:
             cpio.file("lab/stage2.sh", f.read())
         run_initrd = os.path.join(self.folder, "initramfs")
