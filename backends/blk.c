@@ -30,8 +30,8 @@
 #define RING_ENTRIES   256u
 #define RING_MAX_DEVS  32u
 #define MAX_BYTES      (64ull << 20) /* in one read or write; ATA's largest is 32 MiB */
-#define MAX_ZEROES     (1u << 16)    /* sectors in one WRITE_ZEROES: the host may have to write them */
-#define MAX_DISCARD    (1u << 22)    /* sectors in one DISCARD */
+#define MAX_ZEROES     (1u << 16) /* sectors in one WRITE_ZEROES: the host may have to write them */
+#define MAX_DISCARD    (1u << 22) /* sectors in one DISCARD */
 #define BOUNCE_BYTES   (128u << 10)
 #define ZERO_BYTES     (64u << 10)
 #define ZERO_SEGS      16u
@@ -43,8 +43,8 @@ struct blk_io {
 	struct blk_io *next; /* free list, or the ring's todo list */
 	struct blk_dev *b;
 	enum io_op op;
-	bool sync;         /* io_uring can't do this step: the I/O thread does */
-	bool went_async;   /* for the statistics */
+	bool sync;       /* io_uring can't do this step: the I/O thread does */
+	bool went_async; /* for the statistics */
 	bool bounce;
 	int falloc_mode;
 	uint64_t off, left; /* bytes */
@@ -95,7 +95,8 @@ static const uint8_t zeroes[ZERO_BYTES] __attribute__((aligned(4096)));
 
 /* The ring. */
 
-struct blk_ring *blk_ring_new(bool no_uring, void (*message)(void *ctx, const char *text), void *ctx)
+struct blk_ring *blk_ring_new(bool no_uring, void (*message)(void *ctx, const char *text),
+			      void *ctx)
 {
 	struct blk_ring *r = calloc(1, sizeof(*r));
 	char text[160];
@@ -209,8 +210,7 @@ static void ring_submit(struct blk_ring *r)
 	pthread_mutex_lock(&r->lock);
 	/* What the kernel doesn't take now (it is short of memory, or has completions to hand over)
 	 * stays in the submission queue for the I/O thread. */
-	if (io_uring_sq_ready(&r->u) &&
-	    (io_uring_submit(&r->u) < 0 || io_uring_sq_ready(&r->u)))
+	if (io_uring_sq_ready(&r->u) && (io_uring_submit(&r->u) < 0 || io_uring_sq_ready(&r->u)))
 		ring_poke(r);
 	pthread_mutex_unlock(&r->lock);
 }
@@ -298,9 +298,8 @@ static void step_prepare(struct blk_io *io)
 
 			/* Only looked at: a short write goes on from where it got to. */
 			for (i = 0; done < io->step_len; i++, done += n) {
-				n = io->iov[i].iov_len < io->step_len - done ?
-					    io->iov[i].iov_len :
-					    io->step_len - done;
+				n = io->iov[i].iov_len < io->step_len - done ? io->iov[i].iov_len :
+									       io->step_len - done;
 				memcpy(io->buf + done, io->iov[i].iov_base, n);
 			}
 		}
@@ -459,7 +458,8 @@ static int parse(struct blk_io *io)
 		for (i = 0; b->o.direct && i < io->n_iov; i++)
 			io->bounce |= (uintptr_t)io->iov[i].iov_base % b->mem_align ||
 				      io->iov[i].iov_len % SECTOR;
-		if (io->bounce && !io->buf && posix_memalign((void **)&io->buf, 4096, BOUNCE_BYTES)) {
+		if (io->bounce && !io->buf &&
+		    posix_memalign((void **)&io->buf, 4096, BOUNCE_BYTES)) {
 			io->buf = NULL;
 			break;
 		}
@@ -641,7 +641,8 @@ static const char *open_error(const struct blk_opts *o, int error)
 
 	switch (error) {
 	case ENOENT: return "no such file; check the path, or make an image: truncate -s 4G FILE";
-	case EBUSY: return "in use (mounted, or part of something); unmount it, or open it read-only";
+	case EBUSY:
+		return "in use (mounted, or part of something); unmount it, or open it read-only";
 	case ETXTBSY: return "in use as a program or swap file; use a copy";
 	case EINVAL:
 		if (o->direct)
@@ -721,9 +722,10 @@ struct blk_dev *blk_open(const struct blk_opts *o, char *err, size_t errlen)
 	/* A lock of the open file description: it goes with us, however we end. */
 	if (fcntl(b->fd, F_OFD_SETLK, &lock)) {
 		if (errno == EAGAIN || errno == EACCES)
-			return fail(b, err, errlen, o->path,
-				    "locked: another selfio uses it, or it is given twice; stop that "
-				    "one, use a copy, or open it read-only in both");
+			return fail(
+				b, err, errlen, o->path,
+				"locked: another selfio uses it, or it is given twice; stop that "
+				"one, use a copy, or open it read-only in both");
 		snprintf(why, sizeof(why), "can't be locked (%s); keep it on a local file system",
 			 strerror(errno));
 		return fail(b, err, errlen, o->path, why);
@@ -735,8 +737,7 @@ struct blk_dev *blk_open(const struct blk_opts *o, char *err, size_t errlen)
 	if (b->is_bdev && ioctl(b->fd, BLKGETSIZE64, &bytes))
 		return fail(b, err, errlen, o->path, strerror(errno));
 	if (!bytes)
-		return fail(b, err, errlen, o->path,
-			    "empty; give it a size: truncate -s 4G FILE");
+		return fail(b, err, errlen, o->path, "empty; give it a size: truncate -s 4G FILE");
 	if (bytes % SECTOR) {
 		snprintf(why, sizeof(why),
 			 "its size, %llu bytes, isn't a multiple of 512; round it up: "
@@ -749,8 +750,9 @@ struct blk_dev *blk_open(const struct blk_opts *o, char *err, size_t errlen)
 	if (o->direct) {
 		b->mem_align = direct_align(b->fd, b->is_bdev);
 		if (!b->mem_align || b->mem_align > 4096)
-			return fail(b, err, errlen, o->path,
-				    "direct I/O in units of 512 bytes doesn't work there; leave direct out");
+			return fail(
+				b, err, errlen, o->path,
+				"direct I/O in units of 512 bytes doesn't work there; leave direct out");
 	}
 
 	b->nowait_read = b->nowait_write = true;
@@ -773,7 +775,8 @@ struct vmmio *blk_vmmio(struct blk_dev *b)
 	return &b->vm;
 }
 
-void blk_attach(struct blk_dev *b, struct blk_ring *r, const struct vmmio_host *host, unsigned window)
+void blk_attach(struct blk_dev *b, struct blk_ring *r, const struct vmmio_host *host,
+		unsigned window)
 {
 	uint64_t features = VIRTIO_BLK_F_SEG_MAX | VIRTIO_BLK_F_BLK_SIZE | VIRTIO_BLK_F_FLUSH;
 

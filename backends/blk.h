@@ -30,7 +30,8 @@ struct blk_dev;
 
 /* no_uring: as if the kernel had none.  message as in vmmio_host: says so once if there is none.
  * NULL with errno set: no memory, no descriptors. */
-struct blk_ring *blk_ring_new(bool no_uring, void (*message)(void *ctx, const char *text), void *ctx);
+struct blk_ring *blk_ring_new(bool no_uring, void (*message)(void *ctx, const char *text),
+			      void *ctx);
 /* Readable when blk_ring_ready() has something to do. */
 int blk_ring_fd(struct blk_ring *r);
 /* Finishes what completed, does what was left to the I/O thread; never blocks, except in an
@@ -60,7 +61,8 @@ struct blk_stats {
 struct blk_dev *blk_open(const struct blk_opts *o, char *err, size_t errlen);
 uint64_t blk_sectors(const struct blk_dev *b);
 /* Makes it a device; once, before the first access.  r and host outlive b. */
-void blk_attach(struct blk_dev *b, struct blk_ring *r, const struct vmmio_host *host, unsigned window);
+void blk_attach(struct blk_dev *b, struct blk_ring *r, const struct vmmio_host *host,
+		unsigned window);
 /* For vmmio_access(). */
 struct vmmio *blk_vmmio(struct blk_dev *b);
 

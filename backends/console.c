@@ -25,9 +25,9 @@
 
 #include "backends/console.h"
 
-#define ESCAPE     1 /* Ctrl-A */
+#define ESCAPE     1                      /* Ctrl-A */
 #define MAX_CHAINS (4u * VMMIO_QUEUE_MAX) /* taken from a queue in one go */
-#define PIECE      512u                  /* a terminal or pipe that polls writable takes so much */
+#define PIECE      512u                   /* a terminal or pipe that polls writable takes so much */
 
 enum kind { STDIO, TO_FILE, PTY, UNIX, NOTHING };
 
@@ -436,8 +436,7 @@ struct console_dev *console_open(const char *spec, char *err, size_t errlen)
 	c->in.fd = c->out.fd = c->listen_fd = c->poke_fd = -1;
 	c->epfd = epoll_create1(EPOLL_CLOEXEC);
 	c->poke_fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
-	if (c->epfd < 0 || c->poke_fd < 0 ||
-	    epoll_ctl(c->epfd, EPOLL_CTL_ADD, c->poke_fd, &ev))
+	if (c->epfd < 0 || c->poke_fd < 0 || epoll_ctl(c->epfd, EPOLL_CTL_ADD, c->poke_fd, &ev))
 		goto fail;
 	if (!strcmp(spec, "stdio")) {
 		c->kind = STDIO;
@@ -456,7 +455,8 @@ struct console_dev *console_open(const char *spec, char *err, size_t errlen)
 		ok = true;
 	} else {
 		snprintf(err, errlen,
-			 "console: %s: unknown; use stdio, file:PATH, pty, unix:PATH or null", spec);
+			 "console: %s: unknown; use stdio, file:PATH, pty, unix:PATH or null",
+			 spec);
 		console_close(c);
 		return NULL;
 	}

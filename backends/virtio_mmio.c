@@ -52,9 +52,10 @@ void vmmio_broken(struct vmmio *d, const char *why)
 		return;
 	d->status |= VIRTIO_S_NEEDS_RESET;
 	if (!d->told && d->host->message) {
-		snprintf(text, sizeof(text),
-			 "%s: the firmware's driver misbehaves (%s): the device stops until it is reset",
-			 d->name, why);
+		snprintf(
+			text, sizeof(text),
+			"%s: the firmware's driver misbehaves (%s): the device stops until it is reset",
+			d->name, why);
 		d->host->message(d->host->ctx, text);
 	}
 	d->told = true; /* for good: resetting must not turn it into a flood */
@@ -165,8 +166,8 @@ int vq_pop(struct vmmio *d, unsigned qi, struct vq_chain *c)
 	if ((uint16_t)(avail - q->last_avail) > q->num) {
 		bad = "an available index out of range";
 	} else {
-		c->head = __atomic_load_n(&q->avail->ring[q->last_avail % q->num],
-					  __ATOMIC_RELAXED);
+		c->head =
+			__atomic_load_n(&q->avail->ring[q->last_avail % q->num], __ATOMIC_RELAXED);
 		if (c->head >= q->num)
 			bad = "a descriptor index out of range";
 		else if (q->busy & 1ull << c->head)
@@ -238,9 +239,9 @@ void vq_signal(struct vmmio *d, unsigned qi)
 	/* used->idx before used_event is read; pairs with the driver's fence in arming it. */
 	__atomic_thread_fence(__ATOMIC_SEQ_CST);
 	if (event_idx(d))
-		wake = virtq_need_event(
-			__atomic_load_n(virtq_used_event(q->avail, q->num), __ATOMIC_RELAXED),
-			q->used_idx, old);
+		wake = virtq_need_event(__atomic_load_n(virtq_used_event(q->avail, q->num),
+							__ATOMIC_RELAXED),
+					q->used_idx, old);
 	else
 		wake = !(__atomic_load_n(&q->avail->flags, __ATOMIC_RELAXED) &
 			 VIRTQ_AVAIL_F_NO_INTERRUPT);

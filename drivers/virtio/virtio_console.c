@@ -107,6 +107,7 @@ int virtio_console_init(struct virtio_console *vc, const struct pv_env *env, uin
 	for (i = 0; i < DESCS; i++)
 		post_rx(vc, i);
 	virtq_kick(&vc->rx);
+	virtq_arm(&vc->rx);
 	vc->chr.write = chr_out;
 	vc->chr.read = chr_in;
 	return 0;
@@ -170,8 +171,7 @@ void virtio_console_poll(struct virtio_console *vc)
 	if (rc < 0)
 		give_up(vc);
 	reclaim(vc);
-	if (vc->was_full &&
-	    (vc->broken || vc->tx_head - vc->tx_tail < VIRTIO_CONSOLE_TX_BYTES)) {
+	if (vc->was_full && (vc->broken || vc->tx_head - vc->tx_tail < VIRTIO_CONSOLE_TX_BYTES)) {
 		vc->was_full = false;
 		ready = true;
 	}

@@ -18,8 +18,7 @@ static void wr(const struct pv_env *env, uint64_t window, uint32_t reg, uint32_t
 
 void virtio_fail(const struct pv_env *env, uint64_t window, const char *why)
 {
-	wr(env, window, VIRTIO_MMIO_STATUS,
-	   rd(env, window, VIRTIO_MMIO_STATUS) | VIRTIO_S_FAILED);
+	wr(env, window, VIRTIO_MMIO_STATUS, rd(env, window, VIRTIO_MMIO_STATUS) | VIRTIO_S_FAILED);
 	if (env->log)
 		env->log(env->ctx, why);
 }
@@ -57,7 +56,8 @@ int virtio_begin(const struct pv_env *env, uint64_t window, uint32_t device_id, 
 	wr(env, window, VIRTIO_MMIO_DEVICE_FEATURES_SEL, 0);
 	offered |= rd(env, window, VIRTIO_MMIO_DEVICE_FEATURES);
 	if (need & ~offered) {
-		virtio_fail(env, window, "virtio: the device lacks a feature that the driver needs");
+		virtio_fail(env, window,
+			    "virtio: the device lacks a feature that the driver needs");
 		return -1;
 	}
 	*got = offered & (need | want);
