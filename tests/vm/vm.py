@@ -135,17 +135,17 @@ class Stream:
 class Machine:
     """One run of selfio."""
 
-    def __init__(self, context, args, label="", stdin_open=True, prefix=(), console_log=True):
+    def __init__(self, context, args, label="", stdin_open=True, command=None):
         self.context, self.label = context, label
         self.began = time.monotonic()
         self.changed = threading.Condition()
-        self.position = 0
+        self.position, self.last_seen = 0, self.began
         self.stats_file = None
-        args = list(args)
-        if "--stats" not in args:
+        if command is None:
+            command = [SELFIO, "run"]
             self.stats_file = context.path(f"stats{label}.json")
-            args += ["--stats", self.stats_file]
-        self.command = [*prefix, SELFIO, "run", *args]
+            args = [*args, "--stats", self.stats_file]
+        self.command = [*command, *args]
         context.say("$ " + " ".join(self.command))
         self.process = subprocess.Popen(
             self.command, stdin=subprocess.PIPE if stdin_open else subprocess.DEVNULL,
@@ -175,6 +175,7 @@ class Machine:
                 b = signs.search(self.console.data, start) if signs else None
                 if m and not (b and b.start() < m.start()):
                     self.position = m.end()
+                    self.last_seen = time.monotonic()
                     return m
                 if b:
                     raise Fail(f"'{b.group().decode()}' while waiting for {what}")

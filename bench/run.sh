@@ -1,0 +1,36 @@
+#!/bin/bash
+# Measures selfio side by side with QEMU on the same kernel, in one run: exits and time of a 4 KiB random
+# read from an IDE disk, time to the guest's init, memory of the host process.
+#
+#   bench/run.sh [--runs N] [--reads N] [--only NAME]...     (./dev bench)
+#
+# Runs on this machine's KVM where `selfio check` finds it good, otherwise in the lab. The table and the
+# figures go to build/bench/bench.md and bench.json.
+set -euo pipefail
+
+top=$(cd "$(dirname "$0")/.." && pwd)
+# shellcheck source=tools/lib.sh
+. "$top/tools/lib.sh"
+driver=(/usr/bin/python3 -B "$top/bench/bench.py" "$@")
+for a in "$@"; do
+	case $a in
+	-h | --help) exec "${driver[@]}" ;;
+	esac
+done
+selfio=${SELFIO:-$top/build/selfio}
+[ -x "$selfio" ] || die "$selfio is not there: ./dev build"
+
+guests=${SIO_GUESTS:-$top/build/guests}
+out=$top/build/bench
+mkdir -p "$guests" "$out"
+"$top/tools/guests/programs.sh" readlat >"$out/prepare.log"
+"$top/tools/guests/initramfs.sh" amd64 "$guests/bench-amd64.cpio" --module virtio_pci --module virtio_blk \
+	"$top/tests/vm/guest/lat.sh" "$top/tests/vm/guest/readlat.c" >>"$out/prepare.log"
+
+if "$selfio" check >"$out/check.out" 2>&1; then
+	exec "${driver[@]}"
+fi
+note "measuring in the lab: $(tail -n 1 "$out/check.out")"
+SELFIO_NO_SETUP=1 "$top/dev" lab --smp 2 --mem 4096M --timeout "${SELFIO_BENCH_TIMEOUT:-1500}" \
+	"${driver[@]}" </dev/null
+cp "$top"/build/lab/out/bench/* "$out/"
