@@ -4,8 +4,8 @@
 #   firmware.sh BUILD
 set -euo pipefail
 build=${1:?usage: firmware.sh BUILD}
-elf=$build/firmware/selfio-fw.elf
-objs=$build/firmware/selfio-fw.elf.p
+elf=$build/selfio-fw.elf
+objs=$build/selfio-fw.elf.p
 
 image_max=$((256 * 1024)) # loaded bytes of the file
 image_off=$((0x20000))    # SIO_IMAGE_OFF: config page and slots lie below

@@ -1,0 +1,639 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * fuzz_models.c - the whole PC of boards/pc.c under a guest and a host that do what the input says.
+ *
+ * The input is a list of steps: accesses of any size inside regions and beside them, bursts, time,
+ * block requests that end late, in any order or badly, bytes on the serial line, input lines, RAM
+ * (where descriptors lie), resets, save and load, loads of nonsense.  Short forms of what drivers do
+ * (PCI configuration cycles, ATA commands, bus-master transfers, fw_cfg DMA) lead deeper.
+ *
+ * Each context is an allocation of its own, so that ASan sees what leaves it; sane() of the models is
+ * called as it goes.
+ */
+#include <sanitizer/asan_interface.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "boards/pc.h"
+
+#define RAM_SIZE  0x20000u /* smaller than the tables say: DMA meets the end of RAM */
+#define TOLD_RAM  (64u << 20)
+#define N_DISKS	  4u
+#define N_SECTORS 128u
+#define MAX_QUEUE 64u
+#define MAX_STEPS 400u
+#define MAX_ALLOC 96u
+#define END_OF_TIME (1ull << 61)
+
+#define CHECK(x) \
+	do { \
+		if (!(x)) { \
+			fprintf(stderr, "%s:%d: broken: %s\n", __FILE__, __LINE__, #x); \
+			abort(); \
+		} \
+	} while (0)
+
+struct pending {
+	struct blk_req *r;
+	struct blk_req was;
+	struct gpa_seg seg[BLK_MAX_SEGS];
+};
+
+struct disk {
+	struct blk blk;
+	struct host *h;
+	struct pending q[MAX_QUEUE];
+	unsigned n;
+};
+
+struct line {
+	struct chr chr;
+	struct host *h;
+	size_t in, room;
+};
+
+struct host {
+	const uint8_t *at, *end; /* of the input */
+	struct machine *m;
+	struct sio_config *cfg;
+	uint8_t *ram;
+	void *mem[MAX_ALLOC];
+	unsigned n_mem, alloc_left;
+	struct disk disk[N_DISKS];
+	struct line console, debugcon;
+	uint64_t now;
+	uint32_t noise;
+	unsigned sink; /* what is read goes here, so that it is read */
+	bool reset;
+};
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+
+static uint8_t take8(struct host *h)
+{
+	return h->at < h->end ? *h->at++ : 0;
+}
+
+static uint16_t take16(struct host *h)
+{
+	uint16_t v = take8(h);
+
+	return (uint16_t)(v | take8(h) << 8);
+}
+
+static uint32_t take32(struct host *h)
+{
+	uint32_t v = take16(h);
+
+	return v | (uint32_t)take16(h) << 16;
+}
+
+/* An address: mostly RAM, sometimes its end, sometimes anything. */
+static uint64_t take_gpa(struct host *h)
+{
+	uint32_t v = take32(h);
+
+	switch (v >> 29) {
+	case 0:
+		return v;
+	case 1:
+		return RAM_SIZE - (v & 0x1ff);
+	case 2:
+		return (uint64_t)v << 8;
+	default:
+		return v & (RAM_SIZE - 1);
+	}
+}
+
+static uint8_t noise(struct host *h)
+{
+	h->noise = h->noise * 1664525u + 1013904223u;
+	return (uint8_t)(h->noise >> 24);
+}
+
+/* machine_ops */
+
+static void *op_alloc(void *ctx, size_t size, size_t align)
+{
+	struct host *h = ctx;
+	void *p;
+
+	CHECK(size && align && !(align & (align - 1)));
+	if (!h->alloc_left || h->n_mem == MAX_ALLOC)
+		return NULL;
+	h->alloc_left--;
+	if (posix_memalign(&p, align < 16 ? 16 : align, size))
+		abort();
+	memset(p, 0, size);
+	h->mem[h->n_mem++] = p;
+	return p;
+}
+
+static void *op_ram(void *ctx, uint64_t gpa, uint64_t len)
+{
+	struct host *h = ctx;
+
+	return gpa <= RAM_SIZE && len <= RAM_SIZE - gpa ? h->ram + gpa : NULL;
+}
+
+static uint64_t op_gpa(void *ctx, const void *p)
+{
+	(void)ctx;
+	return (uintptr_t)p;
+}
+
+static void op_gsi(void *ctx, unsigned gsi, bool level)
+{
+	(void)ctx;
+	(void)level;
+	CHECK(gsi < MACHINE_N_GSI);
+}
+
+static void op_msi(void *ctx, uint64_t addr, uint32_t data)
+{
+	(void)ctx;
+	(void)addr;
+	(void)data;
+}
+
+static void op_map(void *ctx, unsigned dev, enum dev_space space, uint64_t base, uint32_t len, bool on)
+{
+	struct host *h = ctx;
+
+	(void)on;
+	CHECK(dev <= h->m->n_dev && len);
+	/* The reflector takes a MAP beyond the last port for a fault of the firmware. */
+	CHECK(space == DEV_MMIO ? base + len > base : base <= 0xffff && base + len <= 0x10000);
+}
+
+static void op_reset(void *ctx)
+{
+	((struct host *)ctx)->reset = true;
+}
+
+static void op_poweroff(void *ctx)
+{
+	(void)ctx;
+}
+
+/* Disks: requests wait in a queue until the input ends one. */
+
+static void *seg_at(struct host *h, const struct gpa_seg *s)
+{
+	if (s->addr.raw < RAM_SIZE) {
+		CHECK(s->len <= RAM_SIZE - s->addr.raw);
+		return h->ram + s->addr.raw;
+	}
+	return (void *)(uintptr_t)s->addr.raw; /* private memory */
+}
+
+static int disk_submit(struct blk *b, struct blk_req *r)
+{
+	struct disk *d = (struct disk *)b;
+	struct pending *p = &d->q[d->n];
+	uint64_t sum = 0;
+
+	for (unsigned i = 0; i < d->n; i++)
+		CHECK(d->q[i].r != r);
+	CHECK(r->done);
+	if (d->n >= 8 && (d->n == MAX_QUEUE || noise(d->h) & 1))
+		return -1;
+	CHECK(r->op <= BLK_WRITE_ZEROES);
+	if (r->op == BLK_READ || r->op == BLK_WRITE) {
+		CHECK(r->n_seg >= 1 && r->n_seg <= BLK_MAX_SEGS);
+		memcpy(p->seg, r->seg, r->n_seg * sizeof(*r->seg));
+	} else {
+		CHECK(r->n_seg == 0);
+	}
+	CHECK(r->op == BLK_READ || r->op == BLK_FLUSH || !b->read_only);
+	CHECK(r->op != BLK_DISCARD || b->discard);
+	for (unsigned i = 0; i < r->n_seg; i++) {
+		void *at = seg_at(d->h, &r->seg[i]);
+
+		CHECK(r->seg[i].len && !__asan_region_is_poisoned(at, r->seg[i].len));
+		sum += r->seg[i].len;
+	}
+	if (r->n_seg)
+		CHECK(sum == (uint64_t)r->n_sectors * BLK_SECTOR);
+	if (r->op != BLK_FLUSH)
+		CHECK(r->sector <= b->n_sectors && r->n_sectors <= b->n_sectors - r->sector);
+	p->r = r;
+	p->was = *r;
+	d->n++;
+	return 0;
+}
+
+static void disk_end(struct disk *d, unsigned which, int err)
+{
+	struct pending p;
+	struct blk_req *r;
+
+	if (!d->n)
+		return;
+	p = d->q[which % d->n];
+	d->q[which % d->n] = d->q[--d->n];
+	r = p.r;
+	CHECK(r->op == p.was.op && r->n_seg == p.was.n_seg && r->sector == p.was.sector &&
+	      r->n_sectors == p.was.n_sectors && r->done == p.was.done);
+	for (unsigned i = 0; i < r->n_seg; i++) {
+		uint8_t *at = seg_at(d->h, &p.seg[i]);
+
+		CHECK(memcmp(&r->seg[i].addr, &p.seg[i].addr, sizeof(gpa_t)) == 0 &&
+		      r->seg[i].len == p.seg[i].len);
+		/* A read that fails may have moved part of it. */
+		for (uint32_t k = 0; k < p.seg[i].len; k += r->op == BLK_READ ? 61 : 509) {
+			if (r->op == BLK_READ)
+				at[k] = noise(d->h);
+			else
+				d->h->sink += at[k];
+		}
+	}
+	r->done(r->owner, r, err);
+}
+
+static bool in_flight(const struct host *h)
+{
+	for (unsigned i = 0; i < N_DISKS; i++)
+		if (h->disk[i].n)
+			return true;
+	return false;
+}
+
+/* Byte streams. */
+
+static size_t line_write(struct chr *c, const uint8_t *buf, size_t n)
+{
+	struct line *l = (struct line *)c;
+
+	if (n > l->room)
+		n = l->room;
+	for (size_t i = 0; i < n; i++)
+		l->h->sink += buf[i];
+	l->room -= n;
+	return n;
+}
+
+static size_t line_read(struct chr *c, uint8_t *buf, size_t n)
+{
+	struct line *l = (struct line *)c;
+
+	if (n > l->in)
+		n = l->in;
+	for (size_t i = 0; i < n; i++)
+		buf[i] = noise(l->h);
+	l->in -= n;
+	return n;
+}
+
+/* Steps. */
+
+static void sane(struct host *h, unsigned dev)
+{
+	const struct dev_host *d = &h->m->host[dev % h->m->n_dev];
+
+	CHECK(!d->cls->sane || d->cls->sane(d->dev));
+}
+
+static void all_sane(struct host *h)
+{
+	for (unsigned i = 0; i < h->m->n_dev; i++)
+		sane(h, i);
+}
+
+static void pio(struct host *h, uint64_t port, unsigned size, bool write, uint64_t val)
+{
+	machine_access(h->m, DEV_PIO, port, size, write, &val);
+	if (!write)
+		CHECK(size == 8 || val >> size * 8 == 0);
+}
+
+static void step_region(struct host *h)
+{
+	struct machine_region *r = &h->m->region[take8(h) % h->m->n_region];
+	struct dev_host *d = &h->m->host[r->dev];
+	uint8_t how = take8(h);
+	unsigned size = 1u << (how & 3);
+	bool write = how & 4;
+	uint32_t off = (r->reg->len > 256 ? take16(h) : take8(h)) % (r->reg->len + (how >> 7));
+	uint64_t val = write ? take32(h) : 0;
+
+	if (how & 8)
+		val |= val << 32;
+	if (r->reg->space == DEV_PCICFG) {
+		struct dev_access a = { .data = val, .region = r->index, .offset = off,
+					.size = (uint8_t)size, .write = write };
+
+		if (r->reg->sizes & size && off + size <= r->reg->len)
+			d->cls->access(d->dev, &a);
+	} else if (r->base != DEV_UNPLACED) {
+		machine_access(h->m, r->reg->space, r->base + off, size, write, &val);
+	}
+}
+
+static void burst(struct host *h, uint16_t port, unsigned size, bool write, uint32_t count)
+{
+	uint8_t *buf;
+
+	if (!count)
+		count = 1;
+	buf = malloc((size_t)count * size);
+	for (uint32_t i = 0; i < count * size; i++)
+		buf[i] = noise(h);
+	machine_burst(h->m, port, size, write, buf, count);
+	for (uint32_t i = 0; i < count * size; i++)
+		h->sink += buf[i];
+	free(buf);
+}
+
+static void step_burst(struct host *h)
+{
+	struct machine_region *r = &h->m->region[take8(h) % h->m->n_region];
+	uint8_t how = take8(h);
+	uint16_t port = r->reg->space == DEV_PIO && r->base != DEV_UNPLACED
+				? (uint16_t)(r->base + (how >> 3) % r->reg->len)
+				: take16(h);
+
+	/* Short: long ones are slow, and where they matter step_ata_data() makes them. */
+	burst(h, port, 1u << (how & 3) % 3, how & 4, take8(h));
+}
+
+static void cfg_write(struct host *h, unsigned devfn, unsigned off, unsigned size, uint32_t val)
+{
+	pio(h, 0xcf8, 4, true, 0x80000000u | devfn << 8 | (off & 0xfc));
+	pio(h, 0xcfc + (off & 3), size, true, val);
+}
+
+static void step_config(struct host *h)
+{
+	uint8_t which = take8(h), off = take8(h);
+	struct dev_host *d = &h->m->host[which % h->m->n_dev];
+	unsigned size = 1u << (which >> 6) % 3;
+
+	cfg_write(h, d->devfn < 0 ? which : (unsigned)d->devfn, off & ~(size - 1), size, take32(h));
+}
+
+/* The task file, an optional second time for LBA48, the command. */
+static void ata_command(struct host *h, unsigned base, uint8_t cmd)
+{
+	uint8_t how = take8(h);
+
+	pio(h, base + 6, 1, true, (how & 0x10u) | 0xa0u | (how & 0x40u) | (how & 0x80 ? take8(h) & 0xf : 0));
+	for (unsigned twice = 0; twice < 1u + (how & 1); twice++) {
+		if (how & 2)
+			pio(h, base + 1, 1, true, take8(h));
+		pio(h, base + 2, 1, true, how & 4 ? take8(h) : !twice == !(how & 1) ? how >> 5 : 0);
+		for (unsigned i = 3; i <= 5; i++)
+			pio(h, base + i, 1, true, how & 8 ? take8(h) : 0);
+	}
+	pio(h, base + 7, 1, true, cmd);
+}
+
+static void step_ata(struct host *h)
+{
+	uint8_t how = take8(h);
+	/* Those that carry data, and any. */
+	static const uint8_t often[] = { 0x20, 0x24, 0x29, 0x30, 0x34, 0x39, 0xc4, 0xc5, 0xc6, 0xec, 0xef, 0xb0,
+					 0xc8, 0xca, 0x25, 0x35, 0xe7, 0xea, 0x90, 0x08, 0xf8, 0x27, 0x40, 0x91 };
+	uint8_t cmd = how & 0x40 ? take8(h) : often[take8(h) % sizeof(often)];
+
+	ata_command(h, how & 1 ? 0x170 : 0x1f0, cmd);
+}
+
+/* The data phase, as drivers do it: status, a sector or several. */
+static void step_ata_data(struct host *h)
+{
+	uint8_t how = take8(h);
+	unsigned base = how & 1 ? 0x170 : 0x1f0, size = how & 2 ? 4 : 2;
+
+	pio(h, base + (how & 4 ? 0x206 : 7), 1, false, 0);
+	burst(h, (uint16_t)base, size, how & 8, 512 / size * (1u + (how >> 4) % 2));
+}
+
+static void put32(struct host *h, uint64_t at, uint32_t v)
+{
+	if (at <= RAM_SIZE - 4)
+		memcpy(h->ram + at, &v, 4);
+}
+
+/* Function 1 with bus mastering at C000h, a table of up to 8 entries, a DMA command, start. */
+static void step_dma(struct host *h)
+{
+	uint8_t how = take8(h), n = how >> 4 & 7;
+	unsigned chan = how & 1, bm = 0xc000 + chan * 8;
+	uint32_t table = take16(h) * 4u & (RAM_SIZE - 1);
+	static const uint8_t cmds[] = { 0xc8, 0xca, 0x25, 0x35 };
+
+	if (h->noise & 0x100 || how & 0x80) {
+		cfg_write(h, 9, 0x20, 4, 0xc001);
+		cfg_write(h, 9, 0x40, 4, 0x80008000);
+		cfg_write(h, 9, 0x04, 2, 5);
+	}
+	for (unsigned i = 0; i <= n; i++) {
+		uint32_t len = how & 4 ? 512 : take16(h) & ~1u;
+
+		put32(h, table + i * 8, (uint32_t)take_gpa(h) & ~1u);
+		put32(h, table + i * 8 + 4, len | (i == n && !(how & 8) ? 0x80000000u : 0));
+	}
+	pio(h, bm + 4, 4, true, table);
+	pio(h, bm + 2, 1, true, 6);
+	pio(h, bm, 1, true, how & 2 ? 8 : 0);
+	ata_command(h, chan ? 0x170 : 0x1f0, cmds[take8(h) & 3]);
+	pio(h, bm, 1, true, how & 2 ? 9 : 1);
+}
+
+static void step_fwcfg(struct host *h)
+{
+	uint32_t at = (uint32_t)take_gpa(h);
+	uint64_t to = take_gpa(h);
+	uint16_t control = take16(h);
+
+	put32(h, at, __builtin_bswap32((uint32_t)(control & 0x803f) << 16 | control >> 8));
+	put32(h, at + 4, __builtin_bswap32(take16(h)));
+	put32(h, at + 8, __builtin_bswap32((uint32_t)(to >> 32)));
+	put32(h, at + 12, __builtin_bswap32((uint32_t)to));
+	pio(h, 0x514, 4, true, 0);
+	pio(h, 0x518, 4, true, __builtin_bswap32(at));
+}
+
+static void step_ram(struct host *h)
+{
+	uint64_t at = take_gpa(h);
+	uint8_t n = take8(h);
+
+	for (unsigned i = 0; i < n && at + i < RAM_SIZE; i++)
+		h->ram[at + i] = n & 0x40 ? noise(h) : take8(h);
+}
+
+static void step_time(struct host *h)
+{
+	uint8_t v = take8(h);
+
+	h->now += (1ull << v % 48) + (uint64_t)(v >> 6) * 1000;
+	if (h->now > END_OF_TIME)
+		h->now = END_OF_TIME;
+	machine_advance(h->m, h->now);
+}
+
+static void step_chr(struct host *h)
+{
+	uint8_t v = take8(h);
+	struct line *l = v & 1 ? &h->debugcon : &h->console;
+
+	l->in += v >> 4;
+	l->room = v & 2 ? v : SIZE_MAX;
+	if (l->chr.ready)
+		l->chr.ready(l->chr.owner);
+}
+
+static void step_line(struct host *h)
+{
+	uint8_t v = take8(h);
+	struct dev_host *d = &h->m->host[v % h->m->n_dev];
+
+	if (d->cls->line)
+		d->cls->line(d->dev, take8(h) & 31, v & 0x80);
+}
+
+static void step_save(struct host *h)
+{
+	uint8_t v = take8(h);
+	unsigned dev = (v & 15) % h->m->n_dev;
+	struct dev_host *d = &h->m->host[dev];
+	size_t len = 24 + d->cls->state_size;
+	uint8_t *a, *b;
+
+	/* Saves are taken with nothing in flight. */
+	if (in_flight(h) || !d->cls->state_size)
+		return;
+	a = malloc(len);
+	b = malloc(len);
+	CHECK(dev_save(d->cls, d->dev, a, len) == len);
+	CHECK(dev_save(d->cls, d->dev, b, len - 1) == 0);
+	if (v & 0x80) { /* nonsense from outside */
+		for (unsigned n = v >> 4 & 7; n; n--)
+			a[24 + take16(h) % d->cls->state_size] = take8(h);
+		dev_load(d->cls, d->dev, a, len);
+	} else {
+		memset((uint8_t *)d->dev + d->cls->state_off, noise(h), d->cls->state_size);
+		CHECK(dev_load(d->cls, d->dev, a, len - 1) == -1);
+		CHECK(dev_load(d->cls, d->dev, a, len) == 0);
+		CHECK(dev_save(d->cls, d->dev, b, len) == len && memcmp(a, b, len) == 0);
+	}
+	sane(h, dev);
+	free(a);
+	free(b);
+}
+
+static void step_disk(struct host *h)
+{
+	uint8_t v = take8(h);
+
+	disk_end(&h->disk[v & 3], v >> 4, v & 12 ? BLK_OK : v & 0x80 ? BLK_EUNSUPP : BLK_EIO);
+}
+
+static void step_all_disks(struct host *h)
+{
+	for (unsigned i = 0; i < N_DISKS; i++)
+		for (unsigned n = h->disk[i].n; n; n--)
+			disk_end(&h->disk[i], 0, BLK_OK);
+}
+
+static void step_port(struct host *h)
+{
+	uint16_t port = take16(h);
+	uint8_t how = take8(h);
+
+	pio(h, port, 1u << (how & 3) % 3, how & 4, how & 4 ? take32(h) : 0);
+}
+
+static void step_reset(struct host *h)
+{
+	/* Rare, lest nothing gets anywhere. */
+	if (take8(h) < 32)
+		machine_reset(h->m);
+}
+
+static void (*const steps[])(struct host *) = {
+	step_region, step_region, step_region, step_region, step_burst, step_config, step_ata,
+	step_ata, step_ata_data, step_dma, step_fwcfg, step_ram, step_time, step_time,
+	step_chr, step_line, step_save, step_disk, step_disk, step_all_disks, step_port, step_reset,
+};
+
+static int build(struct host *h)
+{
+	static const struct machine_ops ops_template = {
+		.alloc = op_alloc, .ram = op_ram, .gpa = op_gpa, .gsi = op_gsi, .msi = op_msi,
+		.map = op_map, .reset = op_reset, .poweroff = op_poweroff,
+		.wall_ns = 1700000000ull * 1000000000ull,
+	};
+	static struct machine_ops ops;
+	static struct pc_io io;
+	uint8_t how = take8(h), attr = take8(h);
+	const char *why = NULL;
+	int r;
+
+	h->alloc_left = how == 0xff ? take8(h) : MAX_ALLOC;
+	h->m = op_alloc(h, sizeof(*h->m), 64);
+	h->cfg = op_alloc(h, sizeof(*h->cfg), 64);
+	if (!h->m || !h->cfg)
+		return -1;
+	*h->cfg = (struct sio_config){ .n_vcpus = 1 + how % SIO_MAX_VCPUS, .n_ram = 1,
+				       .ram = { { 0, TOLD_RAM } } };
+	io = (struct pc_io){ .cfg = h->cfg };
+	for (unsigned i = 0; i < N_DISKS; i++) {
+		struct disk *d = &h->disk[i];
+
+		d->h = h;
+		d->blk = (struct blk){ .submit = disk_submit, .n_sectors = N_SECTORS,
+				       .read_only = attr >> i & 1, .flush = !(attr & 0x10),
+				       .discard = attr & 0x20 };
+		/* A disk that needs LBA48; requests end all the same. */
+		if (attr & 0x40 && i == 2)
+			d->blk.n_sectors = 1ull << 33;
+		if (attr & 0x80 && i & 1)
+			continue;
+		io.disk[i] = (struct pc_disk){ &d->blk, "SIO00001", "selfio IDE disk" };
+	}
+	h->console.chr = h->debugcon.chr = (struct chr){ .write = line_write, .read = line_read };
+	h->console.h = h->debugcon.h = h;
+	h->console.room = h->debugcon.room = SIZE_MAX;
+	if (!(how & 8))
+		io.console = &h->console.chr;
+	if (!(how & 16))
+		io.debugcon = &h->debugcon.chr;
+	ops = ops_template;
+	r = pc_init(h->m, &ops, h, &io, &why);
+	CHECK(r == 0 || (why && how == 0xff));
+	return r;
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+	struct host *h = calloc(1, sizeof(*h));
+	unsigned n;
+
+	h->at = data;
+	h->end = data + size;
+	h->ram = calloc(1, RAM_SIZE);
+	h->noise = (uint32_t)size;
+	if (build(h) == 0) {
+		all_sane(h);
+		for (n = 0; n < MAX_STEPS && h->at < h->end; n++) {
+			steps[take8(h) % (sizeof(steps) / sizeof(steps[0]))](h);
+			h->now += 700;
+			machine_advance(h->m, h->now);
+			if (h->reset)
+				machine_reset(h->m);
+			h->reset = false;
+			/* In turn: looking at all of them takes most of the time. */
+			sane(h, n);
+		}
+		all_sane(h);
+	}
+	for (n = 0; n < h->n_mem; n++)
+		free(h->mem[n]);
+	free(h->ram);
+	free(h);
+	return 0;
+}
