@@ -444,7 +444,8 @@ static void trim(struct ide_chan *c)
 {
 	const struct ata_drive *d = drive_of(c);
 	const struct blk *disk = disk_of(c);
-	uint32_t n = d->tf[TF_COUNT][0] | (uint32_t)d->tf[TF_COUNT][1] << 8;
+	/* IDENTIFY allows one block; the count's high byte, which not all that send this write, is moot. */
+	uint32_t n = d->tf[TF_COUNT][0];
 
 	if (d->tf[TF_FEATURE][0] != 1 || !n || !disk->discard || disk->read_only)
 		fail(c, ER_ABRT);
