@@ -86,7 +86,8 @@ static bool get_range(struct ide_chan *c, unsigned *flags, uint64_t *lba, uint32
 	const struct ata_drive *d = drive_of(c);
 	uint64_t cap = disk_of(c)->n_sectors;
 
-	*lba = d->tf[TF_LBAL][0] | (uint32_t)d->tf[TF_LBAM][0] << 8 | (uint32_t)d->tf[TF_LBAH][0] << 16;
+	*lba = d->tf[TF_LBAL][0] | (uint32_t)d->tf[TF_LBAM][0] << 8 |
+	       (uint32_t)d->tf[TF_LBAH][0] << 16;
 	*n = d->tf[TF_COUNT][0];
 	if (*flags & RW_EXT) {
 		*n |= (uint32_t)d->tf[TF_COUNT][1] << 8;
@@ -179,10 +180,10 @@ static void identify(struct ide_chan *c)
 	put16(b, 64, 0x03); /* PIO modes 3 and 4 */
 	for (unsigned i = 65; i < 69; i++)
 		put16(b, i, 120); /* cycle times, ns */
-	put16(b, 80, 0x0078); /* ATA-3 to ATA/ATAPI-6 */
-	put16(b, 82, 0x4069); /* NOP, look-ahead, write cache, power management, SMART */
-	put16(b, 83, 0x7400); /* FLUSH CACHE (EXT), 48-bit address */
-	put16(b, 84, 0x4043); /* WRITE DMA FUA EXT, SMART self-test and error log */
+	put16(b, 80, 0x0078);     /* ATA-3 to ATA/ATAPI-6 */
+	put16(b, 82, 0x4069);     /* NOP, look-ahead, write cache, power management, SMART */
+	put16(b, 83, 0x7400);     /* FLUSH CACHE (EXT), 48-bit address */
+	put16(b, 84, 0x4043);     /* WRITE DMA FUA EXT, SMART self-test and error log */
 	put16(b, 85, enabled);
 	put16(b, 86, 0x3400);
 	put16(b, 87, 0x4043);
@@ -204,7 +205,7 @@ static void identify(struct ide_chan *c)
 static bool xfer_mode_ok(uint8_t m)
 {
 	switch (m >> 3) {
-	case 0x00: return m <= 1;	/* PIO default, without IORDY */
+	case 0x00: return m <= 1;       /* PIO default, without IORDY */
 	case 0x01: return (m & 7) <= 4; /* PIO with flow control */
 	case 0x04: return (m & 7) <= 2; /* multi-word DMA */
 	case 0x08: return (m & 7) <= 5; /* Ultra DMA */
@@ -250,8 +251,8 @@ static const struct {
 	uint8_t id, flags, threshold;
 } attributes[] = {
 	{ 1, 0x0b, 16 },  /* read error rate: pre-failure */
-	{ 5, 0x33, 5 },	  /* reallocated sectors: pre-failure */
-	{ 9, 0x32, 0 },	  /* power-on hours */
+	{ 5, 0x33, 5 },   /* reallocated sectors: pre-failure */
+	{ 9, 0x32, 0 },   /* power-on hours */
 	{ 197, 0x32, 0 }, /* pending sectors */
 };
 
@@ -275,10 +276,10 @@ static void smart_data(struct ide_chan *c)
 		if (a[0] == 9)
 			put16(a + 5, 0, power_on_hours(c));
 	}
-	b[362] = 0x02;	  /* off-line collection completed */
-	b[367] = 0x1b;	  /* it and self-tests by EXECUTE OFF-LINE IMMEDIATE */
-	put16(b, 184, 3); /* attributes saved; autosave */
-	b[370] = 0x01;	  /* error logging */
+	b[362] = 0x02;       /* off-line collection completed */
+	b[367] = 0x1b;       /* it and self-tests by EXECUTE OFF-LINE IMMEDIATE */
+	put16(b, 184, 3);    /* attributes saved; autosave */
+	b[370] = 0x01;       /* error logging */
 	b[372] = b[373] = 1; /* minutes for a short, an extended self-test */
 	put_checksum(b);
 	op_data(c);

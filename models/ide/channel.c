@@ -188,9 +188,9 @@ static bool drive_sane(const struct ata_drive *d)
 {
 	return d->mult <= IDE_MAX_MULT && !(d->mult & (d->mult - 1)) && d->heads >= 1 &&
 	       d->heads <= 16 && d->spt >= 1 && d->power <= PM_SLEEP &&
-	       !(d->status & ~(ST_IDLE | ST_DRQ | ST_ERR)) &&
-	       (d->device & DEV_ONES) == DEV_ONES && d->intrq <= 1 && d->wcache <= 1 &&
-	       d->lookahead <= 1 && d->revert <= 1 && d->smart <= 1;
+	       !(d->status & ~(ST_IDLE | ST_DRQ | ST_ERR)) && (d->device & DEV_ONES) == DEV_ONES &&
+	       d->intrq <= 1 && d->wcache <= 1 && d->lookahead <= 1 && d->revert <= 1 &&
+	       d->smart <= 1;
 }
 
 static bool op_sane(const struct ide_chan *c)
@@ -238,5 +238,6 @@ bool ide_chan_sane(const struct ide_chan *c)
 		if ((d->status & ST_DRQ) && (s->op.kind == OP_NONE || s->op.drive != i))
 			return false;
 	}
-	return s->sel <= 1 && s->line <= 1 && !(s->ctrl & ~(DC_HOB | DC_SRST | DC_NIEN)) && op_sane(c);
+	return s->sel <= 1 && s->line <= 1 && !(s->ctrl & ~(DC_HOB | DC_SRST | DC_NIEN)) &&
+	       op_sane(c);
 }

@@ -44,12 +44,12 @@
 #define DC_HOB  0x80u
 
 /* Bus master command and status registers (SFF-8038i). */
-#define BM_START    0x01u
-#define BM_TO_MEM   0x08u
-#define BM_ACTIVE   0x01u
-#define BM_ERROR    0x02u
-#define BM_INTR     0x04u
-#define BM_CAPABLE  0x60u
+#define BM_START   0x01u
+#define BM_TO_MEM  0x08u
+#define BM_ACTIVE  0x01u
+#define BM_ERROR   0x02u
+#define BM_INTR    0x04u
+#define BM_CAPABLE 0x60u
 
 /* Task file, by register offset. */
 enum { TF_DATA, TF_FEATURE, TF_COUNT, TF_LBAL, TF_LBAM, TF_LBAH, TF_DEVICE, TF_COMMAND };
@@ -60,7 +60,7 @@ enum { TF_DATA, TF_FEATURE, TF_COUNT, TF_LBAL, TF_LBAM, TF_LBAH, TF_DEVICE, TF_C
 
 enum ata_power { PM_ACTIVE, PM_IDLE, PM_STANDBY, PM_SLEEP };
 
-struct ata_drive { /* guest-visible state of one drive */
+struct ata_drive {                /* guest-visible state of one drive */
 	uint8_t tf[TF_DEVICE][2]; /* [1]: the value before, for 48-bit commands */
 	uint8_t device, status, error;
 	uint8_t intrq; /* interrupt pending */
@@ -77,12 +77,12 @@ struct ata_drive { /* guest-visible state of one drive */
 
 enum op_kind {
 	OP_NONE,
-	OP_DATA,    /* one block out of the buffer to the guest, no medium */
+	OP_DATA, /* one block out of the buffer to the guest, no medium */
 	OP_PIO_IN,
 	OP_PIO_OUT,
 	OP_DMA_IN,
 	OP_DMA_OUT,
-	OP_TRIM,    /* DMA of range entries, then discards */
+	OP_TRIM, /* DMA of range entries, then discards */
 	OP_VERIFY,
 	OP_FLUSH,
 	OP_KINDS,
@@ -94,7 +94,7 @@ enum op_kind {
 #define RW_FUA  0x04u
 #define RW_LBA  0x08u /* the address was an LBA: so is that of an error */
 
-struct ide_op {      /* the command under way */
+struct ide_op {       /* the command under way */
 	uint8_t kind; /* enum op_kind */
 	uint8_t drive, flags;
 	uint8_t block; /* sectors for each DRQ */
@@ -102,15 +102,16 @@ struct ide_op {      /* the command under way */
 	uint32_t step; /* sectors in one request at most: 1 once a request failed, to find the bad one */
 	uint32_t want; /* PIO: sectors that the buffer holds or is to hold, from lba on */
 	uint32_t got;  /* of these, sectors done with the disk; TRIM: entries done */
-	uint32_t pos, end; /* PIO: bytes of the buffer that this DRQ gives or takes; equal: no DRQ */
+	uint32_t pos,
+		end; /* PIO: bytes of the buffer that this DRQ gives or takes; equal: no DRQ */
 	uint32_t pad;
 	uint64_t lba;
 };
 
 struct prd_cursor {
-	uint32_t next; /* address of the next descriptor */
+	uint32_t next;      /* address of the next descriptor */
 	uint32_t addr, len; /* what is left of the present one */
-	uint32_t last; /* it was the table's last */
+	uint32_t last;      /* it was the table's last */
 };
 
 struct bm_state {
@@ -145,8 +146,8 @@ struct ide_chan { /* environment of one channel, and its request */
 	struct blk_req req;
 	struct gpa_seg seg[BLK_MAX_SEGS];
 	struct prd_cursor redo; /* where req's segments began */
-	bool busy;   /* req is in flight */
-	bool dead;   /* ... and nobody waits for it: the command was reset away */
+	bool busy;              /* req is in flight */
+	bool dead;              /* ... and nobody waits for it: the command was reset away */
 	bool bounce; /* req goes through buf, the segments of its sector being too many */
 };
 
@@ -168,7 +169,7 @@ static inline struct ata_drive *op_drive(struct ide_chan *c)
 }
 
 /* channel.c */
-void ide_chan_reset(struct ide_chan *c); /* power-on or the bus's reset */
+void ide_chan_reset(struct ide_chan *c);          /* power-on or the bus's reset */
 uint8_t ide_alt_status(const struct ide_chan *c); /* no side effects */
 void ide_update_line(struct ide_chan *c);
 void ide_interrupt(struct ide_chan *c, unsigned drive); /* sets interrupt pending */
@@ -180,7 +181,7 @@ void ide_data(struct ide_chan *c, bool write, void *buf, uint32_t bytes); /* byt
 bool ide_chan_sane(const struct ide_chan *c);
 
 /* ata.c */
-void ata_power_on(struct ata_drive *d); /* settings, not the registers */
+void ata_power_on(struct ata_drive *d);            /* settings, not the registers */
 void ata_command(struct ide_chan *c, uint8_t cmd); /* for the selected drive, which is there */
 uint16_t ata_cylinders(const struct ata_drive *d, uint64_t n_sectors);
 void ata_set_lba(struct ide_chan *c, uint64_t lba); /* op's drive: the address of an error */
@@ -191,9 +192,9 @@ void op_data(struct ide_chan *c); /* the guest is to read the first 512 bytes of
 void op_flush(struct ide_chan *c);
 void op_finish(struct ide_chan *c); /* success */
 void op_fail(struct ide_chan *c, uint8_t error);
-void op_drop(struct ide_chan *c); /* forgets the command under way */
+void op_drop(struct ide_chan *c);       /* forgets the command under way */
 void op_block_done(struct ide_chan *c); /* the guest moved all of this DRQ's data */
-void op_dma(struct ide_chan *c); /* goes on with DMA if both sides are ready */
+void op_dma(struct ide_chan *c);        /* goes on with DMA if both sides are ready */
 
 /* prd.c */
 enum prd_rc { PRD_OK, PRD_END, PRD_BAD, PRD_MANY };

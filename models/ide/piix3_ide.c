@@ -20,7 +20,7 @@ static const struct pci_reg regs[] = {
 	/* The data sheet has no bits 31:16, which make SeaBIOS see a region of nearly 4 GiB. */
 	{ BMIBA, 4, 0x00000001, 0xfffffff0, 0 },
 	{ 0x40, 4, 0x00000000, ~0u, 0 }, /* IDETIM, both channels */
-	{ 0x44, 1, 0x00, 0xff, 0 },	 /* SIDETIM */
+	{ 0x44, 1, 0x00, 0xff, 0 },      /* SIDETIM */
 };
 #define N_REGS (sizeof(regs) / sizeof(regs[0]))
 
@@ -39,7 +39,8 @@ static const struct dev_region regions[] = {
 
 bool bm_ready(const struct ide_chan *c)
 {
-	return (c->s->bm.status & BM_ACTIVE) && (c->ide->state.cfg[PCI_COMMAND] & PCI_COMMAND_MASTER);
+	return (c->s->bm.status & BM_ACTIVE) &&
+	       (c->ide->state.cfg[PCI_COMMAND] & PCI_COMMAND_MASTER);
 }
 
 /* The drive no longer gets at memory.  It waits without DRQ for the guest to start the bus master again

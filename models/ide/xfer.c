@@ -127,8 +127,13 @@ void op_start(struct ide_chan *c, enum op_kind kind, uint64_t lba, uint32_t n, u
 	struct ide_op *op = &c->s->op;
 
 	*op = (struct ide_op){
-		.kind = (uint8_t)kind, .drive = c->s->sel, .flags = (uint8_t)flags,
-		.block = flags & RW_MULT ? d->mult : 1, .left = n, .step = UINT32_MAX, .lba = lba,
+		.kind = (uint8_t)kind,
+		.drive = c->s->sel,
+		.flags = (uint8_t)flags,
+		.block = flags & RW_MULT ? d->mult : 1,
+		.left = n,
+		.step = UINT32_MAX,
+		.lba = lba,
 	};
 	d->status = ST_IDLE;
 	d->error = 0;
@@ -139,9 +144,7 @@ void op_start(struct ide_chan *c, enum op_kind kind, uint64_t lba, uint32_t n, u
 		next_want(op);
 		raise_drq(c); /* the first block comes without an interrupt */
 		break;
-	default:
-		d->status |= ST_DRQ;
-		op_dma(c);
+	default: d->status |= ST_DRQ; op_dma(c);
 	}
 }
 
@@ -149,7 +152,9 @@ void op_data(struct ide_chan *c)
 {
 	struct ide_op *op = &c->s->op;
 
-	*op = (struct ide_op){ .kind = OP_DATA, .drive = c->s->sel, .block = 1, .step = 1, .want = 1 };
+	*op = (struct ide_op){
+		.kind = OP_DATA, .drive = c->s->sel, .block = 1, .step = 1, .want = 1
+	};
 	op_drive(c)->status = ST_IDLE;
 	op_drive(c)->error = 0;
 	raise_drq(c);
@@ -302,7 +307,8 @@ void op_dma(struct ide_chan *c)
 		bytes = why == PRD_OK ? BLK_SECTOR : 0;
 	}
 	if (bytes)
-		submit(c, op->kind == OP_DMA_OUT ? BLK_WRITE : BLK_READ, op->lba, bytes / BLK_SECTOR);
+		submit(c, op->kind == OP_DMA_OUT ? BLK_WRITE : BLK_READ, op->lba,
+		       bytes / BLK_SECTOR);
 	else
 		bm_halt(c, why);
 }

@@ -15,10 +15,10 @@
 #include "fake_host.h"
 #include "models/ide/ide.h"
 
-#define DEVFN 9u
-#define BM    0xc000u
-#define P0    0x1f0u
-#define P1    0x170u
+#define DEVFN  9u
+#define BM     0xc000u
+#define P0     0x1f0u
+#define P1     0x170u
 #define CTL(p) ((p) + 0x206u)
 
 #define BSY  0x80
@@ -129,7 +129,8 @@ static inline uint8_t status(struct t *t, unsigned p)
 	return fake_inb(&t->f, p + 7);
 }
 
-static inline void regs(struct t *t, unsigned p, uint8_t feature, uint8_t count, uint32_t lba, uint8_t device)
+static inline void regs(struct t *t, unsigned p, uint8_t feature, uint8_t count, uint32_t lba,
+			uint8_t device)
 {
 	fake_outb(&t->f, p + 6, (uint8_t)(device | (lba >> 24)));
 	fake_outb(&t->f, p + 1, feature);
@@ -140,13 +141,15 @@ static inline void regs(struct t *t, unsigned p, uint8_t feature, uint8_t count,
 }
 
 /* device: 0xe0 or 0xf0 for LBA. */
-static inline void cmd(struct t *t, unsigned p, uint8_t c, uint8_t count, uint32_t lba, uint8_t device)
+static inline void cmd(struct t *t, unsigned p, uint8_t c, uint8_t count, uint32_t lba,
+		       uint8_t device)
 {
 	regs(t, p, 0, count, lba, device);
 	fake_outb(&t->f, p + 7, c);
 }
 
-static inline void cmd48(struct t *t, unsigned p, uint8_t c, uint32_t count, uint64_t lba, uint8_t device)
+static inline void cmd48(struct t *t, unsigned p, uint8_t c, uint32_t count, uint64_t lba,
+			 uint8_t device)
 {
 	regs(t, p, 0, (uint8_t)(count >> 8), (uint32_t)(lba >> 24) & 0xffffff, 0);
 	regs(t, p, 0, (uint8_t)count, (uint32_t)lba & 0xffffff, device);
@@ -178,19 +181,21 @@ static inline void bad(struct t *t, unsigned p, uint8_t error)
 
 static inline uint64_t lba48_of(struct t *t, unsigned p)
 {
-	uint64_t v = fake_inb(&t->f, p + 3) | fake_inb(&t->f, p + 4) << 8 | fake_inb(&t->f, p + 5) << 16;
+	uint64_t v = fake_inb(&t->f, p + 3) | fake_inb(&t->f, p + 4) << 8 |
+		     fake_inb(&t->f, p + 5) << 16;
 
 	fake_outb(&t->f, CTL(p), 0x80);
 	v |= (uint64_t)(fake_inb(&t->f, p + 3) | fake_inb(&t->f, p + 4) << 8 |
-			fake_inb(&t->f, p + 5) << 16) << 24;
+			fake_inb(&t->f, p + 5) << 16)
+	     << 24;
 	fake_outb(&t->f, CTL(p), 0);
 	return v;
 }
 
 static inline uint32_t lba28_of(struct t *t, unsigned p)
 {
-	return (uint32_t)(fake_inb(&t->f, p + 3) | fake_inb(&t->f, p + 4) << 8 | fake_inb(&t->f, p + 5) << 16 |
-			  (fake_inb(&t->f, p + 6) & 15) << 24);
+	return (uint32_t)(fake_inb(&t->f, p + 3) | fake_inb(&t->f, p + 4) << 8 |
+			  fake_inb(&t->f, p + 5) << 16 | (fake_inb(&t->f, p + 6) & 15) << 24);
 }
 
 static inline void check_sectors(const uint8_t *buf, unsigned disk, uint64_t sector, unsigned n)
@@ -232,7 +237,8 @@ static inline void pio_out(struct t *t, unsigned p, const uint8_t *buf, unsigned
 		assert_int_equal(status(t, p), DRDY | DRQ);
 		fake_burst(&t->f, p, 2, true, (void *)(uintptr_t)(buf + s * 512), 100);
 		fake_save_load(&t->f);
-		fake_burst(&t->f, p, 4, true, (void *)(uintptr_t)(buf + s * 512 + 200), (bytes - 200) / 4);
+		fake_burst(&t->f, p, 4, true, (void *)(uintptr_t)(buf + s * 512 + 200),
+			   (bytes - 200) / 4);
 	}
 	run(t);
 	good(t, p);

@@ -222,8 +222,8 @@ static void test_pio_read(void **state)
 		unsigned n, block;
 		bool ext;
 	} cases[] = {
-		{ 0x20, 1, 1, false }, { 0x21, 3, 1, false }, { 0x20, 256, 1, false },
-		{ 0x24, 5, 1, true }, { 0x24, 300, 1, true }, { 0xc4, 16, 16, false },
+		{ 0x20, 1, 1, false },   { 0x21, 3, 1, false },    { 0x20, 256, 1, false },
+		{ 0x24, 5, 1, true },    { 0x24, 300, 1, true },   { 0xc4, 16, 16, false },
 		{ 0xc4, 50, 16, false }, { 0xc4, 256, 16, false }, { 0x29, 700, 16, true },
 	};
 	uint8_t *buf = malloc(1000 * 512);
@@ -245,7 +245,8 @@ static void test_pio_read(void **state)
 		assert_false(line(t, p == P1));
 		pio_in(t, p, buf, n, cases[k].block);
 		check_sectors(buf, disk, 10000, n);
-		assert_int_equal(rises(t, p == P1) - before, (n + cases[k].block - 1) / cases[k].block);
+		assert_int_equal(rises(t, p == P1) - before,
+				 (n + cases[k].block - 1) / cases[k].block);
 		assert_int_equal(t->d[disk].n_submitted, (n + 63) / 64);
 		stop(t);
 	}
@@ -259,8 +260,9 @@ static void test_pio_write(void **state)
 		unsigned n, block;
 		bool ext, fua;
 	} cases[] = {
-		{ 0x30, 1, 1, false, false }, { 0x31, 3, 1, false, false }, { 0x30, 256, 1, false, false },
-		{ 0x34, 300, 1, true, false }, { 0xc5, 50, 16, false, false }, { 0x39, 200, 16, true, false },
+		{ 0x30, 1, 1, false, false },   { 0x31, 3, 1, false, false },
+		{ 0x30, 256, 1, false, false }, { 0x34, 300, 1, true, false },
+		{ 0xc5, 50, 16, false, false }, { 0x39, 200, 16, true, false },
 		{ 0xce, 20, 16, true, true },
 	};
 	uint8_t *buf = malloc(1000 * 512);
@@ -312,7 +314,7 @@ static void test_pio_widths(void **state)
 	cmd(t, P0, 0x30, 1, 7, 0xe0);
 	fake_outb(&t->f, P0, 0x5a);
 	assert_int_equal(fake_inw(&t->f, P0), 0xffff); /* the wrong direction moves nothing */
-	fake_outb(&t->f, P0 + 6, 0xf0);		       /* so does the wrong drive */
+	fake_outb(&t->f, P0 + 6, 0xf0);                /* so does the wrong drive */
 	fake_outw(&t->f, P0, 0x1234);
 	fake_outb(&t->f, P0 + 6, 0xe0);
 	fake_burst(&t->f, P0, 1, true, buf, 255);
@@ -516,8 +518,8 @@ static void test_read_only(void **state)
 
 static void test_misc_commands(void **state)
 {
-	static const uint8_t aborted[] = { 0x00, 0x08, 0x22, 0x32, 0x3c, 0xa0, 0xa1, 0xa2, 0xf1, 0xf5, 0xf6,
-					   0xf9, 0x37, 0xe4, 0xe8, 0xff };
+	static const uint8_t aborted[] = { 0x00, 0x08, 0x22, 0x32, 0x3c, 0xa0, 0xa1, 0xa2,
+					   0xf1, 0xf5, 0xf6, 0xf9, 0x37, 0xe4, 0xe8, 0xff };
 	struct t *t = start(3);
 	uint8_t buf[512] = { 0 };
 
@@ -543,7 +545,8 @@ static void test_misc_commands(void **state)
 	bad(t, P0, 4);
 
 	for (unsigned m = 0; m < 256; m++) { /* transfer modes */
-		bool is = m <= 1 || (m >= 8 && m <= 12) || (m >= 0x20 && m <= 0x22) || (m >= 0x40 && m <= 0x45);
+		bool is = m <= 1 || (m >= 8 && m <= 12) || (m >= 0x20 && m <= 0x22) ||
+			  (m >= 0x40 && m <= 0x45);
 
 		feature(t, P0, 3, (uint8_t)m, 0xe0);
 		if (is)
@@ -633,8 +636,8 @@ static void smart_in(struct t *t, uint8_t sub, uint8_t lbal, uint8_t *buf, bool 
 
 static void test_smart(void **state)
 {
-	static const uint8_t fine[][2] = { { 0xd2, 0 },	   { 0xd2, 0xf1 }, { 0xdb, 0 }, { 0xdb, 0xf8 },
-					   { 0xd3, 0 },	   { 0xda, 0 },	   { 0xd8, 0 } };
+	static const uint8_t fine[][2] = { { 0xd2, 0 }, { 0xd2, 0xf1 }, { 0xdb, 0 }, { 0xdb, 0xf8 },
+					   { 0xd3, 0 }, { 0xda, 0 },    { 0xd8, 0 } };
 	struct t *t = start(1);
 	uint8_t data[512], limits[512];
 	uint16_t id[256];
@@ -711,7 +714,8 @@ static void test_hob(void **state)
 	fake_outb(&t->f, CTL(P0), 0x80);
 	fake_save_load(&t->f);
 	assert_int_equal(fake_inb(&t->f, P0 + 2), 0x22);
-	fake_outb(&t->f, P0 + 6, 0xf0); /* any write of the command block ends it; both drives have it */
+	fake_outb(&t->f, P0 + 6,
+		  0xf0); /* any write of the command block ends it; both drives have it */
 	assert_int_equal(fake_inb(&t->f, P0 + 2), 0x33);
 	stop(t);
 }
@@ -748,22 +752,14 @@ static void test_pci(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_identify),
-		cmocka_unit_test(test_init_refuses),
-		cmocka_unit_test(test_presence),
-		cmocka_unit_test(test_interrupt_lines),
-		cmocka_unit_test(test_pio_read),
-		cmocka_unit_test(test_pio_write),
-		cmocka_unit_test(test_pio_widths),
-		cmocka_unit_test(test_chs),
-		cmocka_unit_test(test_range),
-		cmocka_unit_test(test_pio_errors),
-		cmocka_unit_test(test_submit_fails),
-		cmocka_unit_test(test_read_only),
-		cmocka_unit_test(test_misc_commands),
-		cmocka_unit_test(test_power),
-		cmocka_unit_test(test_smart),
-		cmocka_unit_test(test_hob),
+		cmocka_unit_test(test_identify),      cmocka_unit_test(test_init_refuses),
+		cmocka_unit_test(test_presence),      cmocka_unit_test(test_interrupt_lines),
+		cmocka_unit_test(test_pio_read),      cmocka_unit_test(test_pio_write),
+		cmocka_unit_test(test_pio_widths),    cmocka_unit_test(test_chs),
+		cmocka_unit_test(test_range),         cmocka_unit_test(test_pio_errors),
+		cmocka_unit_test(test_submit_fails),  cmocka_unit_test(test_read_only),
+		cmocka_unit_test(test_misc_commands), cmocka_unit_test(test_power),
+		cmocka_unit_test(test_smart),         cmocka_unit_test(test_hob),
 		cmocka_unit_test(test_pci),
 	};
 

@@ -14,14 +14,17 @@ static void test_dma(void **state)
 		unsigned n;
 		bool ext;
 	} cases[] = {
-		{ 0xc8, 0xca, 1, false }, { 0xc9, 0xcb, 256, false }, { 0x25, 0x35, 8, true },
+		{ 0xc8, 0xca, 1, false },
+		{ 0xc9, 0xcb, 256, false },
+		{ 0x25, 0x35, 8, true },
 		{ 0x25, 0x35, 1000, true },
 	};
 
 	(void)state;
 	for (unsigned i = 0; i < sizeof(cases) / sizeof(cases[0]) * 4; i++) {
 		struct t *t = start(0xf);
-		unsigned disk = i & 3, k = i / 4, ch = disk / 2, p = ch ? P1 : P0, n = cases[k].n, e = 0;
+		unsigned disk = i & 3, k = i / 4, ch = disk / 2, p = ch ? P1 : P0, n = cases[k].n,
+			 e = 0;
 		uint8_t device = disk & 1 ? 0xf0 : 0xe0;
 
 		for (unsigned at = 0; at < n * 512; e++) { /* regions of 4 KiB, every other page */
@@ -33,9 +36,11 @@ static void test_dma(void **state)
 		for (unsigned wr = 0; wr < 2; wr++) {
 			bm_setup(t, ch, !wr);
 			if (cases[k].ext)
-				cmd48(t, p, wr ? cases[k].wr : cases[k].rd, n, wr ? 5000 : 10000, device);
+				cmd48(t, p, wr ? cases[k].wr : cases[k].rd, n, wr ? 5000 : 10000,
+				      device);
 			else
-				cmd(t, p, wr ? cases[k].wr : cases[k].rd, (uint8_t)n, wr ? 5000 : 10000, device);
+				cmd(t, p, wr ? cases[k].wr : cases[k].rd, (uint8_t)n,
+				    wr ? 5000 : 10000, device);
 			assert_int_equal(alt(t, p), DRDY | DRQ);
 			assert_int_equal(bm_status(t, ch), 0);
 			fake_save_load(&t->f);
@@ -52,7 +57,8 @@ static void test_dma(void **state)
 			assert_int_equal(bm_status(t, ch), 0);
 		}
 		for (unsigned s = 0; s < n; s++)
-			check_sectors(t->f.ram + BUF + s / 8 * 8192 + s % 8 * 512, disk, 10000 + s, 1);
+			check_sectors(t->f.ram + BUF + s / 8 * 8192 + s % 8 * 512, disk, 10000 + s,
+				      1);
 		for (unsigned s = 0; s < n; s++)
 			check_sectors(t->d[disk].data + (5000 + s) * 512, disk, 10000 + s, 1);
 		/* One request for each 128 regions and direction. */
@@ -80,7 +86,8 @@ static void test_dma_64k_sectors(void **state)
 }
 
 /* Regions of odd shapes: pieces[] bytes each, over and over. */
-static unsigned scatter(struct t *t, const unsigned *pieces, unsigned n_pieces, unsigned total, uint32_t *at)
+static unsigned scatter(struct t *t, const unsigned *pieces, unsigned n_pieces, unsigned total,
+			uint32_t *at)
 {
 	unsigned e = 0, done = 0;
 	uint32_t addr = BUF + 2;
@@ -104,8 +111,8 @@ static unsigned scatter(struct t *t, const unsigned *pieces, unsigned n_pieces, 
 static void test_dma_scatter(void **state)
 {
 	static const unsigned shapes[][3] = {
-		{ 2, 2, 2 }, { 510, 2, 2 }, { 2, 1022, 514 }, { 4, 6, 8 }, { 512, 512, 512 }, { 300, 1000, 60000 },
-		{ 1024, 4, 4 },
+		{ 2, 2, 2 },       { 510, 2, 2 },        { 2, 1022, 514 }, { 4, 6, 8 },
+		{ 512, 512, 512 }, { 300, 1000, 60000 }, { 1024, 4, 4 },
 	};
 	uint32_t *at = malloc(256 * 512 * sizeof(*at));
 
@@ -432,7 +439,8 @@ static void test_dma_errors(void **state)
 					assert_int_equal(t->d[0].data[1000 * 512 + i], 0x42);
 				check_sectors(t->d[0].data + 1007 * 512, 0, 1007, 25);
 				for (unsigned i = 0; i < 7 * 512; i++)
-					t->d[0].data[1000 * 512 + i] = pattern(0, 1000 + i / 512, i % 512);
+					t->d[0].data[1000 * 512 + i] =
+						pattern(0, 1000 + i / 512, i % 512);
 			}
 		}
 	}
@@ -704,9 +712,10 @@ static void test_load_hostile(void **state)
 /* A guest that does anything at all: the bus checks sane() after every access. */
 static void test_hostile(void **state)
 {
-	static const uint8_t cmds[] = { 0x06, 0x10, 0x20, 0x24, 0x25, 0x27, 0x29, 0x30, 0x34, 0x35, 0x39,
-					0x3d, 0x40, 0x42, 0x70, 0x90, 0x91, 0xb0, 0xc4, 0xc5, 0xc6, 0xc8,
-					0xca, 0xce, 0xe0, 0xe1, 0xe5, 0xe7, 0xec, 0xef, 0xf8 };
+	static const uint8_t cmds[] = { 0x06, 0x10, 0x20, 0x24, 0x25, 0x27, 0x29, 0x30,
+					0x34, 0x35, 0x39, 0x3d, 0x40, 0x42, 0x70, 0x90,
+					0x91, 0xb0, 0xc4, 0xc5, 0xc6, 0xc8, 0xca, 0xce,
+					0xe0, 0xe1, 0xe5, 0xe7, 0xec, 0xef, 0xf8 };
 	uint64_t x = 88172645463325252ull;
 
 	(void)state;
@@ -734,7 +743,9 @@ static void test_hostile(void **state)
 			case 5: (void)fake_inb(&t->f, p + r); break;
 			case 6: fake_outb(&t->f, CTL(p), v % 64 ? v & 2 : (uint8_t)v); break;
 			case 7:
-			case 8: fake_burst(&t->f, p, 2, v & 1, t->f.ram + 0x40000, v >> 8 & 0x3ff); break;
+			case 8:
+				fake_burst(&t->f, p, 2, v & 1, t->f.ram + 0x40000, v >> 8 & 0x3ff);
+				break;
 			case 9: fake_outb(&t->f, BM + (v & 8), v & 16 ? 9 : (v >> 8) & 9); break;
 			case 10: fake_outb(&t->f, BM + (v & 15), (uint8_t)(v >> 8)); break;
 			case 11: fake_outl(&t->f, BM + (v & 8) + 4, PRDT + (v >> 8 & 0x1f8)); break;
