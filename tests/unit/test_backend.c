@@ -6,8 +6,10 @@
  */
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/loop.h>
 #include <pty.h>
 #include <signal.h>
+#include <sys/ioctl.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
@@ -734,7 +736,7 @@ static void test_no_fallocate(void **state)
  * what is left is done later. */
 struct flood {
 	struct disk *d;
-	bool stop; /* atomic */
+	bool stop;      /* atomic */
 	unsigned added; /* atomic */
 };
 
@@ -865,6 +867,70 @@ static void test_locks(void **state)
 	assert_non_null(a);
 	blk_close(a);
 	unlink(path);
+}
+
+/* A block device: needs the right to make one. */
+static void block_device(bool direct, bool no_uring)
+{
+	char image[64], path[32], err[256];
+	struct blk_opts o = { .path = path, .direct = direct };
+	int ctl = open("/dev/loop-control", O_RDWR | O_CLOEXEC), n, img, loop;
+	struct disk d = { 0 };
+	unsigned i;
+
+	n = ctl < 0 ? -1 : ioctl(ctl, LOOP_CTL_GET_FREE);
+	snprintf(path, sizeof(path), "/dev/loop%d", n);
+	fake_pv_image(image, sizeof(image), SECTORS * 512);
+	img = open(image, O_RDWR | O_CLOEXEC);
+	unlink(image);
+	loop = n < 0 ? -1 : open(path, O_RDWR | O_CLOEXEC);
+	if (loop < 0 || ioctl(loop, LOOP_SET_FD, img)) {
+		close(img);
+		close(ctl);
+		if (loop >= 0)
+			close(loop);
+		skip();
+	}
+	memset(&fault, 0, sizeof(fault));
+	fake_pv_init(&d.pv);
+	d.ring = blk_ring_new(no_uring, NULL, NULL);
+	d.be = blk_open(&o, err, sizeof(err));
+	if (!d.be)
+		fail_msg("%s", err);
+	assert_int_equal(blk_sectors(d.be), SECTORS);
+	/* In use: by its lock for us, by O_EXCL for a mount. */
+	expect_error(&o, "in use");
+	blk_attach(d.be, d.ring, &d.pv.host, WIN);
+	d.pv.dev[WIN] = blk_vmmio(d.be);
+	start(&d, FEATURES);
+	memset(d.pv.ram + DATA, 0xaa, 1 << 20);
+	assert_int_equal(request(&d, VIRTIO_BLK_T_OUT, 0, DATA, 1 << 20), VIRTIO_BLK_S_OK);
+	assert_int_equal(range(&d, VIRTIO_BLK_T_WRITE_ZEROES, 8, 16, 1), VIRTIO_BLK_S_OK);
+	assert_int_equal(range(&d, VIRTIO_BLK_T_WRITE_ZEROES, 33, 1, 0), VIRTIO_BLK_S_OK);
+	assert_int_equal(range(&d, VIRTIO_BLK_T_DISCARD, 64, 64, 0), VIRTIO_BLK_S_OK);
+	assert_int_equal(request(&d, VIRTIO_BLK_T_FLUSH, 0, 0, 0), VIRTIO_BLK_S_OK);
+	assert_int_equal(request(&d, VIRTIO_BLK_T_IN, 0, DATA, 64 * 512), VIRTIO_BLK_S_OK);
+	for (i = 0; i < 64; i++)
+		assert_int_equal(d.pv.ram[DATA + i * 512 + 511],
+				 (i >= 8 && i < 24) || i == 33 ? 0 : 0xaa);
+	assert_int_equal(request(&d, VIRTIO_BLK_T_IN, SECTORS - 1, DATA, 512), VIRTIO_BLK_S_OK);
+	assert_int_equal(d.pv.ram[DATA], 0xaa);
+	blk_drain(d.be);
+	assert_int_equal(blk_sync(d.be), 0);
+	blk_close(d.be);
+	blk_ring_free(d.ring);
+	fake_pv_free(&d.pv);
+	ioctl(loop, LOOP_CLR_FD);
+	close(loop);
+	close(img);
+	close(ctl);
+}
+
+static void test_block_device(void **state)
+{
+	block_device(false, false);
+	block_device(false, true);
+	block_device(true, false);
 }
 
 /* The console. */
@@ -1028,6 +1094,7 @@ int main(void)
 		cmocka_unit_test(test_budget),
 		cmocka_unit_test(test_open_errors),
 		cmocka_unit_test(test_locks),
+		cmocka_unit_test(test_block_device),
 		cmocka_unit_test(test_console_hostile),
 		cmocka_unit_test(test_tty),
 	};
