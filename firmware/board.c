@@ -51,11 +51,13 @@ static void b_map(void *ctx, unsigned dev, enum dev_space space, uint64_t base, 
 
 static void b_reset(void *ctx)
 {
+	fw.console_due_ns = 0; /* the guest's last words */
 	hv_op(fw.slot, SIO_OP_RESET, 0, 0, 0);
 }
 
 static void b_poweroff(void *ctx)
 {
+	fw.console_due_ns = 0;
 	hv_op(fw.slot, SIO_OP_POWEROFF, 0, 0, 0);
 }
 
