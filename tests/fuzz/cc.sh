@@ -1,9 +1,9 @@
 #!/bin/sh
 # SPDX-License-Identifier: BSD-2-Clause
 # Builds one fuzzer with clang, whatever the rest is built with.  Meson gives:
-#   cc.sh CLANG OUT DEPFILE WRAPPED-FUNCTIONS OBJECT-DIR INCLUDE-DIRS... -- SOURCES...
+#   cc.sh CLANG OUT DEPFILE LINK-OPTIONS OBJECT-DIR INCLUDE-DIRS... -- SOURCES...
 set -eu
-clang=$1 out=$2 dep=$3 wrap=$4 dir=$5
+clang=$1 out=$2 dep=$3 link=$4 dir=$5
 shift 5
 flags='-std=gnu17 -g -O1 -D_GNU_SOURCE -Wall -Wextra -Wno-unused-parameter
 	-fno-omit-frame-pointer -fsanitize=address,undefined -fno-sanitize-recover=all'
@@ -30,9 +30,6 @@ for src; do
 	"$clang" $flags $cover -MMD -MF "$dir/$n.d" -MT "$out" -c "$src" -o "$dir/$n.o"
 	objs="$objs $dir/$n.o"
 done
-for w in $wrap; do
-	flags="$flags -Wl,--wrap=$w"
-done
 # shellcheck disable=SC2086
-"$clang" $flags -fsanitize=fuzzer $objs -lpthread -o "$out"
+"$clang" $flags -fsanitize=fuzzer $objs $link -lpthread -o "$out"
 cat "$dir"/*.d >"$dep"

@@ -373,18 +373,25 @@ static void step_config(struct host *h)
 	cfg_write(h, d->devfn < 0 ? which : (unsigned)d->devfn, off & ~(size - 1), size, take32(h));
 }
 
-/* The task file, an optional second time for LBA48, the command. */
+/* The task file (twice for LBA48) and the command.  Without bits set: one LBA sector of drive 0, low
+ * enough to be there. */
 static void ata_command(struct host *h, unsigned base, uint8_t cmd)
 {
-	uint8_t how = take8(h);
+	uint8_t how = take8(h), dev = 0xa0 | (how & 0x10) | (~how & 0x40);
+	bool smart = cmd == 0xb0 && !(how & 8);
 
-	pio(h, base + 6, 1, true, (how & 0x10u) | 0xa0u | (how & 0x40u) | (how & 0x80 ? take8(h) & 0xf : 0));
-	for (unsigned twice = 0; twice < 1u + (how & 1); twice++) {
+	if (how & 0x80)
+		dev |= take8(h) & 15;
+	pio(h, base + 6, 1, true, dev);
+	for (unsigned last = how & 1 ? 0 : 1; last < 2; last++) {
 		if (how & 2)
-			pio(h, base + 1, 1, true, take8(h));
-		pio(h, base + 2, 1, true, how & 4 ? take8(h) : !twice == !(how & 1) ? how >> 5 : 0);
-		for (unsigned i = 3; i <= 5; i++)
-			pio(h, base + i, 1, true, how & 8 ? take8(h) : 0);
+			pio(h, base + 1, 1, true, smart ? 0xd0 + take8(h) % 16 : take8(h));
+		else if (cmd == 0x06)
+			pio(h, base + 1, 1, true, 1);
+		pio(h, base + 2, 1, true, how & 4 ? take8(h) : last * (1u + (how >> 5 & 1)));
+		pio(h, base + 3, 1, true, last || how & 8 ? take8(h) : 0);
+		pio(h, base + 4, 1, true, how & 8 ? take8(h) : smart ? 0x4f : 0);
+		pio(h, base + 5, 1, true, how & 8 ? take8(h) : smart ? 0xc2 : 0);
 	}
 	pio(h, base + 7, 1, true, cmd);
 }
@@ -394,20 +401,26 @@ static void step_ata(struct host *h)
 	uint8_t how = take8(h);
 	/* Those that carry data, and any. */
 	static const uint8_t often[] = { 0x20, 0x24, 0x29, 0x30, 0x34, 0x39, 0xc4, 0xc5, 0xc6, 0xec, 0xef, 0xb0,
-					 0xc8, 0xca, 0x25, 0x35, 0xe7, 0xea, 0x90, 0x08, 0xf8, 0x27, 0x40, 0x91 };
+					 0xc8, 0xca, 0x25, 0x35, 0xe7, 0xea, 0x90, 0x08, 0xf8, 0x27, 0x40, 0x91, 0x06 };
 	uint8_t cmd = how & 0x40 ? take8(h) : often[take8(h) % sizeof(often)];
 
 	ata_command(h, how & 1 ? 0x170 : 0x1f0, cmd);
 }
 
-/* The data phase, as drivers do it: status, a sector or several. */
+/* The data phase, as drivers do it: the disk is done, status, a sector. */
 static void step_ata_data(struct host *h)
 {
 	uint8_t how = take8(h);
-	unsigned base = how & 1 ? 0x170 : 0x1f0, size = how & 2 ? 4 : 2;
+	unsigned chan = how & 1, base = chan ? 0x170 : 0x1f0, size = how & 2 ? 4 : 2;
 
-	pio(h, base + (how & 4 ? 0x206 : 7), 1, false, 0);
-	burst(h, (uint16_t)base, size, how & 8, 512 / size * (1u + (how >> 4) % 2));
+	for (unsigned n = (how >> 4) % 8 + 1; n; n--) {
+		if (!(how & 0x80)) {
+			disk_end(&h->disk[chan * 2], 0, BLK_OK);
+			disk_end(&h->disk[chan * 2 + 1], 0, BLK_OK);
+		}
+		pio(h, base + (how & 4 ? 0x206 : 7), 1, false, 0);
+		burst(h, (uint16_t)base, size, how & 8, 512 / size);
+	}
 }
 
 static void put32(struct host *h, uint64_t at, uint32_t v)
@@ -416,30 +429,50 @@ static void put32(struct host *h, uint64_t at, uint32_t v)
 		memcpy(h->ram + at, &v, 4);
 }
 
-/* Function 1 with bus mastering at C000h, a table of up to 8 entries, a DMA command, start. */
+/* What a BIOS sets up: bus mastering at C000h, both channels, the PM ports at 600h. */
+static void bios(struct host *h)
+{
+	cfg_write(h, 9, 0x20, 4, 0xc001);
+	cfg_write(h, 9, 0x40, 4, 0x80008000);
+	cfg_write(h, 9, 0x04, 2, 5);
+	cfg_write(h, 11, 0x40, 4, 0x601);
+	cfg_write(h, 11, 0x80, 1, 1);
+}
+
+/* A table of up to 8 entries, a DMA command, start, and perhaps its end. */
 static void step_dma(struct host *h)
 {
 	uint8_t how = take8(h), n = how >> 4 & 7;
 	unsigned chan = how & 1, bm = 0xc000 + chan * 8;
 	uint32_t table = take16(h) * 4u & (RAM_SIZE - 1);
-	static const uint8_t cmds[] = { 0xc8, 0xca, 0x25, 0x35 };
+	static const uint8_t cmds[] = { 0xc8, 0xca, 0x25, 0x35, 0x06 };
+	uint8_t then = take8(h), cmd = cmds[then % sizeof(cmds)];
+	bool read = cmd == 0xc8 || cmd == 0x25;
 
-	if (h->noise & 0x100 || how & 0x80) {
-		cfg_write(h, 9, 0x20, 4, 0xc001);
-		cfg_write(h, 9, 0x40, 4, 0x80008000);
-		cfg_write(h, 9, 0x04, 2, 5);
-	}
 	for (unsigned i = 0; i <= n; i++) {
-		uint32_t len = how & 4 ? 512 : take16(h) & ~1u;
+		uint32_t len = how & 4 ? take16(h) & ~1u : 512;
 
-		put32(h, table + i * 8, (uint32_t)take_gpa(h) & ~1u);
+		uint32_t at = (uint32_t)take_gpa(h) & ~1u;
+
+		if (cmd == 0x06) { /* ranges to discard */
+			put32(h, at, take8(h));
+			put32(h, at + 4, (uint32_t)take8(h) << 16);
+		}
+		put32(h, table + i * 8, at);
 		put32(h, table + i * 8 + 4, len | (i == n && !(how & 8) ? 0x80000000u : 0));
 	}
+	pio(h, bm, 1, true, 0);
 	pio(h, bm + 4, 4, true, table);
 	pio(h, bm + 2, 1, true, 6);
-	pio(h, bm, 1, true, how & 2 ? 8 : 0);
-	ata_command(h, chan ? 0x170 : 0x1f0, cmds[take8(h) & 3]);
-	pio(h, bm, 1, true, how & 2 ? 9 : 1);
+	pio(h, bm, 1, true, read ? 8 : 0);
+	ata_command(h, chan ? 0x170 : 0x1f0, cmd);
+	pio(h, bm, 1, true, read ? 9 : 1);
+	if (how & 0x80 || then & 0x20)
+		return;
+	for (unsigned i = 0; i < 2; i++)
+		disk_end(&h->disk[chan * 2 + i], 0, then & 0x40 ? BLK_EIO : BLK_OK);
+	pio(h, 0x1f7 - chan * 0x80, 1, false, 0);
+	pio(h, bm, 1, true, 0);
 }
 
 static void step_fwcfg(struct host *h)
@@ -547,6 +580,17 @@ static void step_port(struct host *h)
 	pio(h, port, 1u << (how & 3) % 3, how & 4, how & 4 ? take32(h) : 0);
 }
 
+/* Keyboard controller: a command, a byte, the answer. */
+static void step_i8042(struct host *h)
+{
+	uint8_t cmd = take8(h);
+
+	pio(h, 0x64, 1, true, cmd & 1 ? 0xd4 : cmd);
+	pio(h, 0x60, 1, true, take8(h));
+	if (cmd & 2)
+		pio(h, 0x60, 1, false, 0);
+}
+
 static void step_reset(struct host *h)
 {
 	/* Rare, lest nothing gets anywhere. */
@@ -557,7 +601,7 @@ static void step_reset(struct host *h)
 static void (*const steps[])(struct host *) = {
 	step_region, step_region, step_region, step_region, step_burst, step_config, step_ata,
 	step_ata, step_ata_data, step_dma, step_fwcfg, step_ram, step_time, step_time,
-	step_chr, step_line, step_save, step_disk, step_disk, step_all_disks, step_port, step_reset,
+	step_chr, step_line, step_save, step_disk, step_disk, step_all_disks, step_port, step_i8042, step_reset,
 };
 
 static int build(struct host *h)
@@ -611,6 +655,7 @@ static int build(struct host *h)
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	struct host *h = calloc(1, sizeof(*h));
+	uint8_t setup = size ? data[0] : 0;
 	unsigned n;
 
 	h->at = data;
@@ -618,6 +663,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	h->ram = calloc(1, RAM_SIZE);
 	h->noise = (uint32_t)size;
 	if (build(h) == 0) {
+		if (!(setup & 0x20))
+			bios(h);
 		all_sane(h);
 		for (n = 0; n < MAX_STEPS && h->at < h->end; n++) {
 			steps[take8(h) % (sizeof(steps) / sizeof(steps[0]))](h);
