@@ -170,6 +170,7 @@ static int run_main(int argc, char **argv)
 {
 	static struct options o = { .mem = 512ull << 20, .smp = 1, .console = "stdio",
 				    .bios = "/usr/share/seabios/bios-256k.bin", .append = "" };
+	unsigned long smp;
 	char *end;
 	int c;
 
@@ -185,9 +186,10 @@ static int run_main(int argc, char **argv)
 				return bad("--mem %s: give 1M to 256G in steps of 4K", optarg);
 			break;
 		case O_SMP:
-			o.smp = (unsigned)strtoul(optarg, &end, 10);
-			if (*end || end == optarg || o.smp < 1 || o.smp > SIO_MAX_VCPUS)
+			smp = strtoul(optarg, &end, 10);
+			if (*end || end == optarg || smp < 1 || smp > SIO_MAX_VCPUS)
 				return bad("--smp %s: give 1 to %u", optarg, SIO_MAX_VCPUS);
+			o.smp = (unsigned)smp;
 			break;
 		case O_BIOS:
 			o.bios = optarg;

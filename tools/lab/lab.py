@@ -277,7 +277,7 @@ def command_script(argv, images):
         "LAB_IMAGES": images,
     }
     for name, value in os.environ.items():
-        if name.startswith(("SELFIO_", "SIO_")) and name not in env:
+        if name.startswith(("SELFIO", "SIO_")) and name not in env:
             env[name] = value
     cwd = os.getcwd()
     return ("unset OLDPWD SHLVL\n"
