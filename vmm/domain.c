@@ -2,6 +2,8 @@
 /* domain.c - the life of a domain, and the control thread. */
 #include <errno.h>
 #include <fcntl.h>
+#include <libgen.h>
+#include <limits.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdarg.h>
@@ -85,17 +87,111 @@ void domain_wish(struct domain *d, enum wish w, int status)
 	domain_kick_all(d);
 }
 
+/* --on-panic=reset must not become a loop. */
+#define FW_FAILS_MAX	  5u
+#define FW_FAIL_WINDOW_NS 60000000000ull
+
 void domain_fw_failed(struct domain *d)
 {
 	if (atomic_exchange(&d->fw_dead, true))
 		return;
-	if (d->opt->on_panic == ON_PANIC_RESET) {
+	if (domain_now_ns(d) - d->fw_fail_ns > FW_FAIL_WINDOW_NS) {
+		d->fw_fail_ns = domain_now_ns(d);
+		d->fw_fails = 0;
+	}
+	if (d->opt->on_panic == ON_PANIC_RESET && ++d->fw_fails > FW_FAILS_MAX) {
+		msg("the domain is stopped: its firmware failed %u times within a minute", d->fw_fails);
+		domain_wish(d, WISH_STOP, 1);
+	} else if (d->opt->on_panic == ON_PANIC_RESET) {
 		msg("the domain is reset with a fresh firmware (--on-panic=reset)");
 		domain_wish(d, WISH_RESET, 1);
 	} else {
 		msg("the domain is stopped (--on-panic=reset would restart it)");
 		domain_wish(d, WISH_STOP, 1);
 	}
+}
+
+/* The boot protocol's mark. The firmware looks at the rest of the header, in the guest's name. */
+static int check_kernel(const char *path)
+{
+	int fd = open(path, O_RDONLY | O_CLOEXEC);
+	char mark[4] = "";
+
+	if (fd < 0)
+		return fail_errno("can't open %s", path);
+	if (pread(fd, mark, sizeof(mark), 0x202) < 0)
+		mark[0] = 0;
+	close(fd);
+	if (memcmp(mark, "HdrS", 4) != 0) {
+		msg("%s is not a Linux bzImage", path);
+		return -1;
+	}
+	return 0;
+}
+
+/* What --kernel brings: mapped once, and kept over a firmware's restart. */
+static int add_blobs(struct domain *d)
+{
+	const struct {
+		uint32_t kind;
+		const char *path, *text;
+	} want[] = { { SIO_BLOB_KERNEL, d->opt->kernel, NULL },
+		     { SIO_BLOB_INITRD, d->opt->initrd, NULL },
+		     { SIO_BLOB_CMDLINE, NULL, d->opt->append } };
+	uint64_t total = 0;
+
+	if (d->opt->kernel && check_kernel(d->opt->kernel))
+		return -1;
+	for (unsigned i = 0; i < 3 && d->opt->kernel; i++) {
+		struct sio_blob *b = &d->blob[d->n_blobs];
+
+		if (!want[i].path && (!want[i].text || !*want[i].text))
+			continue;
+		b->kind = want[i].kind;
+		if (memory_add_blob(d, want[i].path, want[i].text, want[i].text ? strlen(want[i].text) : 0,
+				    &b->addr, &b->len))
+			return -1;
+		total += b->len;
+		d->n_blobs++;
+	}
+	if (total > d->ram_low) {
+		msg("--mem %llu MiB: the kernel and its initial RAM disk do not fit into that",
+		    (unsigned long long)d->opt->mem >> 20);
+		return -1;
+	}
+	return 0;
+}
+
+/* So that a bad image is found before anything is created. */
+static int check_image(struct domain *d)
+{
+	char err[200];
+	uint64_t entry;
+
+	if (image_load(d, &entry, err, sizeof(err))) {
+		msg("can't load the firmware %s: %s", d->opt->firmware, err);
+		return -1;
+	}
+	return 0;
+}
+
+static int check_stats(const char *path)
+{
+	char copy[PATH_MAX];
+	struct stat st;
+
+	if (!path)
+		return 0;
+	if (stat(path, &st) == 0) {
+		if (S_ISDIR(st.st_mode))
+			errno = EISDIR;
+		else if (access(path, W_OK) == 0)
+			return 0;
+	} else if (errno == ENOENT && strlen(path) < sizeof(copy) &&
+		   access(dirname(strcpy(copy, path)), W_OK) == 0) {
+		return 0;
+	}
+	return fail_errno("can't write %s", path);
 }
 
 static int fill_config(struct domain *d)
@@ -112,29 +208,8 @@ static int fill_config(struct domain *d)
 		.n_ram = d->ram_high ? 2 : 1,
 		.ram = { { 0, d->ram_low }, { GUEST_HIGH, d->ram_high } },
 	};
-	struct {
-		uint32_t kind;
-		const char *path, *text;
-	} blob[] = { { SIO_BLOB_KERNEL, d->opt->kernel, NULL },
-		     { SIO_BLOB_INITRD, d->opt->initrd, NULL },
-		     { SIO_BLOB_CMDLINE, NULL, d->opt->append } };
-	static struct sio_blob made[3];
-	static unsigned n_made;
-
-	/* Blobs stay mapped over a firmware's restart. */
-	for (unsigned i = 0; i < 3 && d->opt->kernel && !d->image_len; i++) {
-		struct sio_blob *b = &made[n_made];
-
-		if (!blob[i].path && (!blob[i].text || !*blob[i].text))
-			continue;
-		b->kind = blob[i].kind;
-		if (memory_add_blob(d, blob[i].path, blob[i].text, blob[i].text ? strlen(blob[i].text) : 0,
-				    &b->addr, &b->len))
-			return -1;
-		n_made++;
-	}
-	c.n_blobs = n_made;
-	memcpy(c.blob, made, sizeof(made));
+	c.n_blobs = d->n_blobs;
+	memcpy(c.blob, d->blob, sizeof(d->blob));
 	for (unsigned i = 0; i < d->opt->n_disks; i++) {
 		struct sio_device *v = &c.device[c.n_devices++];
 
@@ -310,9 +385,40 @@ static void watchdog(struct domain *d)
 
 		if (in && now > in && now - in > STUCK_NS && !d->fw_dead) {
 			c->stuck = true;
-			pthread_kill(c->thread, SIGUSR1);
+			pthread_kill(c->runner, SIGUSR1);
 		}
 	}
+}
+
+/* Until control() takes over: the firmware's start, in the main thread, may not come to an end. */
+static void *watch_start(void *arg)
+{
+	struct domain *d = arg;
+	struct pollfd p = { .fd = d->done_fd, .events = POLLIN };
+
+	while (!d->started) {
+		poll(&p, 1, 1000);
+		watchdog(d);
+	}
+	return NULL;
+}
+
+static int start_firmware_watched(struct domain *d)
+{
+	uint64_t one = 1;
+	pthread_t t;
+	int r = pthread_create(&t, NULL, watch_start, d);
+
+	if (r) {
+		errno = r;
+		return fail_errno("can't start the watchdog");
+	}
+	r = domain_start_firmware(d);
+	d->started = true;
+	if (write(d->done_fd, &one, sizeof(one)) < 0)
+		fail_errno("done_fd");
+	pthread_join(t, NULL);
+	return r;
 }
 
 static void control(struct domain *d, int sfd)
@@ -368,7 +474,8 @@ static int start(struct domain *d)
 			return 2;
 		}
 	}
-	if (read_image(d) || create_vms(d) || memory_init(d))
+	if (check_stats(d->opt->stats) || read_image(d) || create_vms(d) || memory_init(d) || check_image(d) ||
+	    add_blobs(d))
 		return 2;
 	for (unsigned i = 0; i < d->n_vcpus; i++) {
 		d->vcpu[i].d = d;
@@ -387,7 +494,7 @@ static int start(struct domain *d)
 	memory_reset_bios(d);
 	d->start_mono_ns = mono_ns(CLOCK_MONOTONIC);
 	d->start_tsc = tsc();
-	if (domain_start_firmware(d))
+	if (start_firmware_watched(d))
 		return 1;
 	for (unsigned i = 0; i < d->n_vcpus; i++)
 		if (vcpu_reset(&d->vcpu[i]))

@@ -80,7 +80,8 @@ struct context {
 	struct sio_slot_shared *slot;
 	_Atomic uint64_t entered_ns; /* 0: not in the firmware */
 	_Atomic bool stuck;
-	pthread_t thread;
+	pthread_t thread;	   /* its vCPU's: to kick that */
+	_Atomic pthread_t runner; /* who runs it now, while entered_ns is set */
 	struct sio_request last; /* for reports */
 	uint64_t exits, hypercalls[8], mmio_exits, tsc;
 };
@@ -120,6 +121,8 @@ struct domain {
 	uint8_t *bios;
 	uint64_t bios_size;
 	uint64_t blob_top;
+	struct sio_blob blob[3];
+	uint32_t n_blobs;
 	uint32_t image_len; /* of the loaded firmware, with its zeroed part */
 	uint8_t *image; /* a copy of the ELF file, for a reload */
 	size_t image_file_len;
@@ -161,6 +164,13 @@ struct domain {
 	_Atomic bool fw_dead; /* the firmware failed: no context goes on */
 	int exit_status;
 	unsigned resets, fw_resets;
+	_Atomic bool started; /* the firmware came to its first RETURN */
+	unsigned fw_fails;    /* since fw_fail_ns */
+	uint64_t fw_fail_ns;
+
+	/* Lines that the firmware may still have on the terminal; map_lock. */
+	uint64_t log_ns;
+	uint64_t log_dropped;
 
 	pthread_t io_thread;
 	uint64_t start_mono_ns, start_tsc;

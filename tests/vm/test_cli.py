@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import stat
 import struct
 import subprocess
 
@@ -24,7 +25,7 @@ def snapshot(folder):
             path = os.path.join(base, name)
             s = os.lstat(path)
             found[path] = (s.st_size, s.st_mtime_ns, s.st_mode,
-                           vm.sha256(path) if os.access(path, os.R_OK) else "")
+                           vm.sha256(path) if stat.S_ISREG(s.st_mode) else "")
     return found
 
 
@@ -138,6 +139,7 @@ def cli_files(t):
     c.one("BIOS of an odd size", [*ok, "--bios", odd], "odd")
     big = t.image("big", 32 * MIB, fill=False)
     c.one("BIOS too large", [*ok, "--bios", big], "big")
+    c.one("kernel is none", ["--kernel", disk], "disk.img")
     kernel = guest_file("vmlinuz-amd64", "tests/run.sh makes it")
     c.one("initrd missing", ["--kernel", kernel, "--initrd", missing], "missing.*no such file")
     c.one("console in a folder that is not there", [*ok, "--console", "file:" + t.path("no/x")], "no/x")
@@ -214,10 +216,10 @@ def cli_permissions(t):
                        capture_output=True, cwd=t.dir)
     except (OSError, subprocess.CalledProcessError):
         raise Skip(f"{vm.SELFIO} cannot be run by another user") from None
-    c.one("an image that may only be read", ["--disk", ours], r"ours.img.*(\bro\b|read-only|permission)",
+    c.one("an image that may only be read", ["--disk", ours], r"ours.img.*(\bro\b|read-only|permi(tted|ssion))",
           user=NOBODY)
-    c.one("an image that may not be read", ["--disk", secret], r"secret.img.*permission", user=NOBODY)
-    c.one("/dev/kvm not allowed", ["--disk", theirs], r"/dev/kvm.*permission", user=NOBODY)
+    c.one("an image that may not be read", ["--disk", secret], r"secret.img.*permi(tted|ssion)", user=NOBODY)
+    c.one("/dev/kvm not allowed", ["--disk", theirs], r"/dev/kvm.*permi(tted|ssion)", user=NOBODY)
     c.one("an image on a read-only file system", ["--disk", ours], r"ours.img.*(\bro\b|read-only)",
           prefix=["unshare", "-m", "sh", "-c",
                   f'mount --bind {t.dir} {t.dir} && mount -o remount,bind,ro {t.dir} && exec "$@"', "sh"])
