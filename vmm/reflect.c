@@ -270,13 +270,42 @@ static int do_ops(struct context *c)
 	return 0;
 }
 
+/* A firmware may fill the terminal no faster than this, after a burst of LOG_BURST lines. */
+#define LOG_LINE_NS 10000000u
+#define LOG_BURST   1000u
+
+static bool log_allowed(struct domain *d)
+{
+	uint64_t now = domain_now_ns(d), dropped = 0;
+	bool ok;
+
+	pthread_mutex_lock(&d->map_lock);
+	if (d->log_ns < now)
+		d->log_ns = now;
+	ok = d->log_ns - now < (uint64_t)LOG_BURST * LOG_LINE_NS;
+	if (ok) {
+		d->log_ns += LOG_LINE_NS;
+		dropped = d->log_dropped;
+		d->log_dropped = 0;
+	} else {
+		d->log_dropped++;
+	}
+	pthread_mutex_unlock(&d->map_lock);
+	if (dropped)
+		msg("firmware: %llu messages left out", (unsigned long long)dropped);
+	return ok;
+}
+
 static void do_log(struct context *c)
 {
 	char text[SIO_MAX_TEXT + 1];
 	uint32_t level = *(volatile uint32_t *)&c->slot->text_level;
 
+	bool wanted = level == SIO_LOG_DEBUG ? c->d->opt->debugcon != NULL
+					     : level <= SIO_LOG_WARN || c->d->opt->verbose;
+
 	copy_text(text, c->slot);
-	if (level == SIO_LOG_DEBUG ? c->d->opt->debugcon != NULL : (level <= SIO_LOG_WARN || c->d->opt->verbose))
+	if (wanted && log_allowed(c->d))
 		msg("%s: %s", level == SIO_LOG_DEBUG ? "bios" : "firmware", text);
 }
 
@@ -340,7 +369,9 @@ int context_run(struct context *c)
 	uint64_t t0 = tsc();
 	int r = 0;
 
-	atomic_store_explicit(&c->entered_ns, domain_now_ns(d) + 1, memory_order_relaxed);
+	c->runner = pthread_self();
+	/* Release: the watchdog finds the runner of what has been entered. */
+	atomic_store_explicit(&c->entered_ns, domain_now_ns(d) + 1, memory_order_release);
 	while (r == 0) {
 		if (d->fw_dead) {
 			r = -1;
