@@ -373,6 +373,14 @@ static void req_reset_storm(void)
 	done = false;
 }
 
+static void req_reset_spin(void)
+{
+	if (slot->req.kind == SIO_REQ_RESET)
+		start_spin();
+	op(SIO_OP_RESET, 0, 0, 0);
+	done = false;
+}
+
 static void io_timer_storm(void)
 {
 	for (;;) {

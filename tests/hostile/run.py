@@ -68,6 +68,7 @@ CASES = {
     'req_flush': ({1}, STUCK),
     'req_log': ({1}, STUCK),
     'io_spin': ({1}, STUCK),
+    'req_reset_spin': ({1}, STUCK),
     'req_window_sizes': ({SURVIVED}, None),
     'req_queue_outside': ({SURVIVED}, MISBEHAVES),
     'req_queue_size': ({SURVIVED}, MISBEHAVES),
@@ -83,6 +84,11 @@ CASES = {
 STOPPED = {
     'req_reset_storm': ({0}, r'Terminated: stopping the domain'),
     'io_timer_storm': ({0}, r'Terminated: stopping the domain'),
+}
+# With --on-panic=reset: starts over, but not for ever.
+RESTARTED = {
+    'req_panic': ({1}, r'its firmware failed 6 times within a minute'),
+    'req_n_ops': ({1}, r'its firmware failed 6 times within a minute'),
 }
 # Files that no loader may take.
 CODE = b'\xf4' * 64
@@ -103,22 +109,21 @@ FILES = {
 }
 
 
-def run(selfio, path, work, stop_after=None):
+def run(selfio, job, path, work, stop_after=None, more=()):
     """Exit status (None: too late), standard error, seconds."""
-    name = os.path.basename(path)
-    disk = os.path.join(work, name + '.img')
-    kernel = os.path.join(work, name + '.kernel')
+    disk = os.path.join(work, job + '.img')
+    kernel = os.path.join(work, job + '.kernel')
     with open(disk, 'wb') as f:
         f.write(b'\xff' * (1 << 20))
     with open(kernel, 'wb') as f:
         f.write(b'\0' * 0x202 + b'HdrS' + b'\0' * 8192)
-    err = os.path.join(work, name + '.err')
+    err = os.path.join(work, job + '.err')
     env = dict(os.environ, ASAN_OPTIONS='detect_leaks=0:abort_on_error=0:exitcode=99',
                UBSAN_OPTIONS='print_stacktrace=1:exitcode=99')
     start = time.monotonic()
     with open(err, 'wb') as f:
         p = subprocess.Popen([selfio, 'run', '--mem', '32M', '--smp', '2', '--firmware', path, '--kernel',
-                              kernel, '--disk', disk, '--console', 'null'],
+                              kernel, '--disk', disk, '--console', 'null', *more],
                              stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=f, env=env)
         try:
             if stop_after:
@@ -168,18 +173,21 @@ def main():
     with tempfile.TemporaryDirectory(prefix='selfio-hostile-') as work:
         for name, (statuses, pattern) in {**CASES, **STOPPED}.items():
             jobs[name] = (os.path.join(images, name + '.elf'), statuses, pattern,
-                          2.0 if name in STOPPED else None)
+                          2.0 if name in STOPPED else None, ())
+        for name, (statuses, pattern) in RESTARTED.items():
+            jobs[name + '+reset'] = (os.path.join(images, name + '.elf'), statuses, pattern, None,
+                                     ('--on-panic', 'reset'))
         for name, (data, pattern) in FILES.items():
             path = os.path.join(work, name + '.elf')
             with open(path, 'wb') as f:
                 f.write(data)
-            jobs[name] = (path, {1, 2}, pattern, None)
+            jobs[name] = (path, {2}, pattern, None, ())
         chosen = [n for n in jobs if any(fnmatch.fnmatch(n, p) for p in patterns)]
         failed = 0
         # Those that have to be noticed as stuck take 5 s each: first, and side by side.
         chosen.sort(key=lambda n: jobs[n][2] != STUCK)
         with concurrent.futures.ThreadPoolExecutor(3) as pool:
-            futures = {n: pool.submit(run, selfio, jobs[n][0], work, jobs[n][3]) for n in chosen}
+            futures = {n: pool.submit(run, selfio, n, jobs[n][0], work, *jobs[n][3:]) for n in chosen}
             for name in chosen:
                 result = futures[name].result()
                 wrong = judge(result, jobs[name][1], jobs[name][2])
