@@ -125,6 +125,14 @@ static void place(struct machine *m, struct machine_region *r, uint64_t base)
 		if (space == DEV_PIO)
 			remap_ports(m, old, r->reg->len);
 		m->ops->map(m->ctx, r->dev, space, old, r->reg->len, false);
+		/* The host knows one claimant a port: what the region lay over claims again. */
+		for (unsigned i = 0; i < m->n_region; i++) {
+			const struct machine_region *o = &m->region[i];
+
+			if (o->reg->space == space && o->base != DEV_UNPLACED && o != r &&
+			    o->base < old + r->reg->len && old < o->base + o->reg->len)
+				m->ops->map(m->ctx, o->dev, space, o->base, o->reg->len, true);
+		}
 	}
 	if (base != DEV_UNPLACED) {
 		if (space == DEV_PIO)

@@ -194,6 +194,15 @@ static int check_stats(const char *path)
 	return fail_errno("can't write %s", path);
 }
 
+/* RFC 9562, version 4; the same over a firmware's restart. */
+static void make_uuid(uint8_t *u)
+{
+	if (getrandom(u, 16, 0) != 16)
+		memset(u, 0x5f, 16);
+	u[6] = (uint8_t)((u[6] & 15) | 0x40);
+	u[8] = (uint8_t)((u[8] & 63) | 0x80);
+}
+
 static int fill_config(struct domain *d)
 {
 	struct sio_config c = {
@@ -213,17 +222,13 @@ static int fill_config(struct domain *d)
 	for (unsigned i = 0; i < d->opt->n_disks; i++) {
 		struct sio_device *v = &c.device[c.n_devices++];
 
-		*v = (struct sio_device){ .kind = SIO_DEV_BLK, .window = i, .unit = i,
-					  .flags = d->opt->disk[i].read_only ? SIO_BLK_READ_ONLY : 0 };
+		*v = (struct sio_device){ .kind = SIO_DEV_BLK, .window = i, .unit = i };
 		memcpy(v->serial, d->opt->serial[i], sizeof(v->serial));
 		memcpy(v->model, d->opt->model[i], sizeof(v->model));
 	}
 	c.device[c.n_devices++] = (struct sio_device){ .kind = SIO_DEV_CONSOLE, .window = d->n_windows - 1 };
 	c.map_top = d->blob_top;
-	if (getrandom(c.uuid, sizeof(c.uuid), 0) != sizeof(c.uuid))
-		memset(c.uuid, 0x5f, sizeof(c.uuid));
-	c.uuid[6] = (uint8_t)((c.uuid[6] & 15) | 0x40);
-	c.uuid[8] = (uint8_t)((c.uuid[8] & 63) | 0x80);
+	memcpy(c.uuid, d->uuid, sizeof(c.uuid));
 	memcpy(d->priv + SIO_CONFIG_OFF, &c, sizeof(c));
 	return 0;
 }
@@ -241,10 +246,10 @@ int domain_start_firmware(struct domain *d)
 	uint64_t entry;
 
 	for (unsigned i = 0; i < d->n_windows; i++) {
-			uint64_t zero = 0;
+		uint64_t zero = 0;
 
-			vmmio_access(d->window[i], VIRTIO_MMIO_STATUS, 4, true, &zero);
-		}
+		vmmio_access(d->window[i], VIRTIO_MMIO_STATUS, 4, true, &zero);
+	}
 	for (unsigned p = 0; p < 65536; p++)
 		d->port_model[p] = 0;
 	d->n_mmio = 0;
@@ -439,6 +444,18 @@ static void control(struct domain *d, int sfd)
 	}
 }
 
+/* Waits for a thread's end; one that hangs in the firmware is still the watchdog's. */
+static void join(struct domain *d, pthread_t t)
+{
+	struct timespec ts;
+
+	do {
+		watchdog(d);
+		clock_gettime(CLOCK_REALTIME, &ts);
+		ts.tv_sec++;
+	} while (pthread_timedjoin_np(t, NULL, &ts) == ETIMEDOUT);
+}
+
 /* Everything that the guest was told is on the disk is there; what it only wrote goes there now. */
 static int finish_disks(struct domain *d)
 {
@@ -491,6 +508,7 @@ static int start(struct domain *d)
 		return 2;
 	}
 	attach_devices(d);
+	make_uuid(d->uuid);
 	memory_reset_bios(d);
 	d->start_mono_ns = mono_ns(CLOCK_MONOTONIC);
 	d->start_tsc = tsc();
@@ -544,8 +562,8 @@ int domain_run(struct options *opt)
 		control(d, sfd);
 		domain_kick_all(d);
 		for (unsigned i = 0; i < d->n_vcpus; i++)
-			pthread_join(d->vcpu[i].thread, NULL);
-		pthread_join(d->io_thread, NULL);
+			join(d, d->vcpu[i].thread);
+		join(d, d->io_thread);
 		r = d->exit_status;
 	}
 	if (finish_disks(d))

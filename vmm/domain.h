@@ -34,7 +34,6 @@
 #define N_GSI 24u
 #define MAX_DISKS 4u
 #define MAX_CPUID 128u /* entries of KVM_GET_SUPPORTED_CPUID */
-#define MAX_MMIO_RANGES 32u
 #define STUCK_NS 5000000000ull
 
 enum on_panic { ON_PANIC_STOP, ON_PANIC_RESET };
@@ -135,7 +134,7 @@ struct domain {
 	pthread_mutex_t map_lock;
 	_Atomic uint8_t port_model[65536]; /* model number, 0: unclaimed */
 	pthread_rwlock_t mmio_lock;
-	struct mmio_range mmio[MAX_MMIO_RANGES];
+	struct mmio_range mmio[SIO_MAX_RANGES];
 	unsigned n_mmio;
 	char model_name[SIO_MAX_MODELS][17];
 
@@ -163,6 +162,7 @@ struct domain {
 	_Atomic int wish;
 	_Atomic bool fw_dead; /* the firmware failed: no context goes on */
 	int exit_status;
+	uint8_t uuid[16];
 	unsigned resets, fw_resets;
 	_Atomic bool started; /* the firmware came to its first RETURN */
 	unsigned fw_fails;    /* since fw_fail_ns */

@@ -196,7 +196,7 @@ static int op_map(struct context *c, const struct sio_op *op, bool on)
 		return fault(c, "MAP of memory %llx, %llx", (unsigned long long)op->a,
 			     (unsigned long long)op->b);
 	pthread_rwlock_wrlock(&d->mmio_lock);
-	if (on && d->n_mmio < MAX_MMIO_RANGES) {
+	if (on && d->n_mmio < SIO_MAX_RANGES) {
 		d->mmio[d->n_mmio++] = (struct mmio_range){ op->a, op->b, (uint8_t)model };
 	} else if (on) {
 		r = -1;
@@ -208,7 +208,7 @@ static int op_map(struct context *c, const struct sio_op *op, bool on)
 			}
 	}
 	pthread_rwlock_unlock(&d->mmio_lock);
-	return r ? fault(c, "more than %u memory ranges", MAX_MMIO_RANGES) : 0;
+	return r ? fault(c, "more than %u memory ranges", SIO_MAX_RANGES) : 0;
 }
 
 static int do_op(struct context *c, const struct sio_op *op)

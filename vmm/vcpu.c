@@ -261,7 +261,7 @@ void *vcpu_main(void *arg)
 			v->exits[EXIT_OTHER]++;
 			if (d->opt->verbose)
 				report_regs(v, "triple fault");
-			domain_wish(d, WISH_RESET, 0);
+			domain_wish(d, d->opt->no_reboot ? WISH_STOP : WISH_RESET, 0);
 			break;
 		default:
 			v->exits[EXIT_OTHER]++;

@@ -24,14 +24,11 @@ struct sio_ram {
 
 enum sio_device_kind { SIO_DEV_BLK = 1, SIO_DEV_CONSOLE = 2 };
 
-/* Disk flags. */
-#define SIO_BLK_READ_ONLY 1u
-
 struct sio_device {
 	uint32_t kind;   /* enum sio_device_kind */
 	uint32_t window; /* virtio-mmio window: SIO_VIRTIO_BASE + window * SIO_VIRTIO_STRIDE */
 	uint32_t unit;   /* disk: 0-3 IDE channel * 2 + drive; console: 0 */
-	uint32_t flags;
+	uint32_t pad;
 	char serial[24]; /* disk: serial number, at most 20 characters */
 	char model[48];  /* disk: model name, at most 40 characters */
 };

@@ -382,7 +382,7 @@ static void tear_down(void)
 
 static void invariants(void)
 {
-	CHECK(dom->n_mmio <= MAX_MMIO_RANGES);
+	CHECK(dom->n_mmio <= SIO_MAX_RANGES);
 	for (unsigned i = 0; i < dom->n_mmio; i++)
 		CHECK(dom->mmio[i].model && dom->mmio[i].model < SIO_MAX_MODELS);
 	for (unsigned i = 0; i < SIO_MAX_MODELS; i++)
