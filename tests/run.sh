@@ -6,7 +6,7 @@
 #
 # PATTERN is a test's name or a shell pattern (boot-*); see tests/vm/run.py. The last line is
 # "N passed, N failed, N skipped". Logs: build/vm-test, or build/lab/out/vm from the lab.
-# SELFIO_LAB_SMP, SELFIO_LAB_MEM and SELFIO_TEST_TIMEOUT (2, 8192M, 2400 s) size the lab's run.
+# SELFIO_LAB_SMP, SELFIO_LAB_MEM and SELFIO_TEST_TIMEOUT (2, 8192M, 4200 s) size the lab's run.
 set -euo pipefail
 
 top=$(cd "$(dirname "$0")/.." && pwd)
@@ -44,7 +44,7 @@ if "$selfio" check >"$top/build/vm-test/check.out" 2>&1; then
 	note "VM tests on this machine's KVM"
 	exec "${driver[@]}"
 fi
-limit=${SELFIO_TEST_TIMEOUT:-2400}
+limit=${SELFIO_TEST_TIMEOUT:-4200}
 note "VM tests in the lab (up to $((limit / 60)) minutes): $(tail -n 1 "$top/build/vm-test/check.out")"
 out=$top/build/vm-test/lab.out
 status=0
