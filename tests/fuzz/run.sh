@@ -37,9 +37,10 @@ options=(-max_len="$max_len" -timeout=20 -rss_limit_mb=1024 -artifact_prefix="$f
 if [ -n "$merge" ]; then
 	tmp=$(mktemp -d)
 	trap 'rm -rf "$tmp"' EXIT
-	"$exe" "${options[@]}" -merge=1 "$@" "$tmp" "$seeds" "$work" 2>&1 | tail -n 2
+	# Edges only: the fewest files for a repository. Fuzzing finds the rest again.
+	"$exe" "${options[@]}" -merge=1 -set_cover_merge=1 -use_counters=0 -use_cmp=0 "$@" "$tmp" "$seeds" \
+		"$work" 2>&1 | tail -n 1
 	rm -f "$seeds"/*
-	# Too many for a repository: the ones that reach most, which are mostly the longest.
 	mapfile -t keep < <(find "$tmp" -type f -printf '%s %f\n' | sort -rn | head -n "$max_seeds" | cut -d' ' -f2)
 	for f in "${keep[@]}"; do
 		cp "$tmp/$f" "$seeds/${f:0:12}"
