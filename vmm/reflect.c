@@ -284,8 +284,8 @@ static bool log_allowed(struct domain *d)
 		d->log_ns = now;
 	ok = d->log_ns - now < (uint64_t)LOG_BURST * LOG_LINE_NS;
 	if (ok) {
-		d->log_ns += LOG_LINE_NS;
 		dropped = d->log_dropped;
+		d->log_ns += dropped ? 2 * LOG_LINE_NS : LOG_LINE_NS;
 		d->log_dropped = 0;
 	} else {
 		d->log_dropped++;

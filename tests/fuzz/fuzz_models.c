@@ -17,21 +17,21 @@
 
 #include "boards/pc.h"
 
-#define RAM_SIZE  0x20000u /* smaller than the tables say: DMA meets the end of RAM */
-#define TOLD_RAM  (64u << 20)
-#define N_DISKS	  4u
-#define N_SECTORS 128u
-#define MAX_QUEUE 64u
-#define MAX_STEPS 400u
-#define MAX_ALLOC 96u
+#define RAM_SIZE    0x20000u /* smaller than the tables say: DMA meets the end of RAM */
+#define TOLD_RAM    (64u << 20)
+#define N_DISKS     4u
+#define N_SECTORS   128u
+#define MAX_QUEUE   64u
+#define MAX_STEPS   400u
+#define MAX_ALLOC   96u
 #define END_OF_TIME (1ull << 61)
 
-#define CHECK(x) \
-	do { \
-		if (!(x)) { \
+#define CHECK(x)                                                                        \
+	do {                                                                            \
+		if (!(x)) {                                                             \
 			fprintf(stderr, "%s:%d: broken: %s\n", __FILE__, __LINE__, #x); \
-			abort(); \
-		} \
+			abort();                                                        \
+		}                                                                       \
 	} while (0)
 
 struct pending {
@@ -95,14 +95,10 @@ static uint64_t take_gpa(struct host *h)
 	uint32_t v = take32(h);
 
 	switch (v >> 29) {
-	case 0:
-		return v;
-	case 1:
-		return RAM_SIZE - (v & 0x1ff);
-	case 2:
-		return (uint64_t)v << 8;
-	default:
-		return v & (RAM_SIZE - 1);
+	case 0: return v;
+	case 1: return RAM_SIZE - (v & 0x1ff);
+	case 2: return (uint64_t)v << 8;
+	default: return v & (RAM_SIZE - 1);
 	}
 }
 
@@ -157,7 +153,8 @@ static void op_msi(void *ctx, uint64_t addr, uint32_t data)
 	(void)data;
 }
 
-static void op_map(void *ctx, unsigned dev, enum dev_space space, uint64_t base, uint32_t len, bool on)
+static void op_map(void *ctx, unsigned dev, enum dev_space space, uint64_t base, uint32_t len,
+		   bool on)
 {
 	struct host *h = ctx;
 
@@ -321,8 +318,11 @@ static void step_region(struct host *h)
 	if (how & 8)
 		val |= val << 32;
 	if (r->reg->space == DEV_PCICFG) {
-		struct dev_access a = { .data = val, .region = r->index, .offset = off,
-					.size = (uint8_t)size, .write = write };
+		struct dev_access a = { .data = val,
+					.region = r->index,
+					.offset = off,
+					.size = (uint8_t)size,
+					.write = write };
 
 		if (r->reg->sizes & size && off + size <= r->reg->len)
 			d->cls->access(d->dev, &a);
@@ -350,9 +350,9 @@ static void step_burst(struct host *h)
 {
 	struct machine_region *r = &h->m->region[take8(h) % h->m->n_region];
 	uint8_t how = take8(h);
-	uint16_t port = r->reg->space == DEV_PIO && r->base != DEV_UNPLACED
-				? (uint16_t)(r->base + (how >> 3) % r->reg->len)
-				: take16(h);
+	uint16_t port = r->reg->space == DEV_PIO && r->base != DEV_UNPLACED ?
+				(uint16_t)(r->base + (how >> 3) % r->reg->len) :
+				take16(h);
 
 	/* Short: long ones are slow, and where they matter step_ata_data() makes them. */
 	burst(h, port, 1u << (how & 3) % 3, how & 4, take8(h));
@@ -400,8 +400,9 @@ static void step_ata(struct host *h)
 {
 	uint8_t how = take8(h);
 	/* Those that carry data, and any. */
-	static const uint8_t often[] = { 0x20, 0x24, 0x29, 0x30, 0x34, 0x39, 0xc4, 0xc5, 0xc6, 0xec, 0xef, 0xb0,
-					 0xc8, 0xca, 0x25, 0x35, 0xe7, 0xea, 0x90, 0x08, 0xf8, 0x27, 0x40, 0x91, 0x06 };
+	static const uint8_t often[] = { 0x20, 0x24, 0x29, 0x30, 0x34, 0x39, 0xc4, 0xc5, 0xc6,
+					 0xec, 0xef, 0xb0, 0xc8, 0xca, 0x25, 0x35, 0xe7, 0xea,
+					 0x90, 0x08, 0xf8, 0x27, 0x40, 0x91, 0x06 };
 	uint8_t cmd = how & 0x40 ? take8(h) : often[take8(h) % sizeof(often)];
 
 	ata_command(h, how & 1 ? 0x170 : 0x1f0, cmd);
@@ -599,16 +600,23 @@ static void step_reset(struct host *h)
 }
 
 static void (*const steps[])(struct host *) = {
-	step_region, step_region, step_region, step_region, step_burst, step_config, step_ata,
-	step_ata, step_ata_data, step_dma, step_fwcfg, step_ram, step_time, step_time,
-	step_chr, step_line, step_save, step_disk, step_disk, step_all_disks, step_port, step_i8042, step_reset,
+	step_region, step_region,    step_region,   step_region, step_burst, step_config,
+	step_ata,    step_ata,       step_ata_data, step_dma,    step_fwcfg, step_ram,
+	step_time,   step_time,      step_chr,      step_line,   step_save,  step_disk,
+	step_disk,   step_all_disks, step_port,     step_i8042,  step_reset,
 };
 
 static int build(struct host *h)
 {
 	static const struct machine_ops ops_template = {
-		.alloc = op_alloc, .ram = op_ram, .gpa = op_gpa, .gsi = op_gsi, .msi = op_msi,
-		.map = op_map, .reset = op_reset, .poweroff = op_poweroff,
+		.alloc = op_alloc,
+		.ram = op_ram,
+		.gpa = op_gpa,
+		.gsi = op_gsi,
+		.msi = op_msi,
+		.map = op_map,
+		.reset = op_reset,
+		.poweroff = op_poweroff,
 		.wall_ns = 1700000000ull * 1000000000ull,
 	};
 	static struct machine_ops ops;
@@ -622,15 +630,18 @@ static int build(struct host *h)
 	h->cfg = op_alloc(h, sizeof(*h->cfg), 64);
 	if (!h->m || !h->cfg)
 		return -1;
-	*h->cfg = (struct sio_config){ .n_vcpus = 1 + how % SIO_MAX_VCPUS, .n_ram = 1,
+	*h->cfg = (struct sio_config){ .n_vcpus = 1 + how % SIO_MAX_VCPUS,
+				       .n_ram = 1,
 				       .ram = { { 0, TOLD_RAM } } };
 	io = (struct pc_io){ .cfg = h->cfg };
 	for (unsigned i = 0; i < N_DISKS; i++) {
 		struct disk *d = &h->disk[i];
 
 		d->h = h;
-		d->blk = (struct blk){ .submit = disk_submit, .n_sectors = N_SECTORS,
-				       .read_only = attr >> i & 1, .flush = !(attr & 0x10),
+		d->blk = (struct blk){ .submit = disk_submit,
+				       .n_sectors = N_SECTORS,
+				       .read_only = attr >> i & 1,
+				       .flush = !(attr & 0x10),
 				       .discard = attr & 0x20 };
 		/* A disk that needs LBA48; requests end all the same. */
 		if (attr & 0x40 && i == 2)

@@ -21,19 +21,19 @@
 
 #include "vmm/domain.h"
 
-#define N_VCPUS	  2u
+#define N_VCPUS   2u
 #define RUN_SIZE  8192u
 #define IO_OFFSET 4096u
 #define RAM_SIZE  0x4000u
 #define PRIV_SIZE 0x40000u
 #define MAX_RUNS  200u
 
-#define CHECK(x) \
-	do { \
-		if (!(x)) { \
+#define CHECK(x)                                                                        \
+	do {                                                                            \
+		if (!(x)) {                                                             \
 			fprintf(stderr, "%s:%d: broken: %s\n", __FILE__, __LINE__, #x); \
-			abort(); \
-		} \
+			abort();                                                        \
+		}                                                                       \
 	} while (0)
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
@@ -70,22 +70,14 @@ static uint64_t take_num(void)
 	uint8_t how = take8();
 
 	switch (how >> 5) {
-	case 0:
-		return how;
-	case 1:
-		return take16();
-	case 2:
-		return take32();
-	case 3:
-		return (uint64_t)take32() << 32 | take32();
-	case 4:
-		return 0ull - (how & 31);
-	case 5:
-		return 0x10000u - (how & 31);
-	case 6:
-		return SIO_VIRTIO_BASE + take16();
-	default:
-		return 1ull << (how & 31) * 2;
+	case 0: return how;
+	case 1: return take16();
+	case 2: return take32();
+	case 3: return (uint64_t)take32() << 32 | take32();
+	case 4: return 0ull - (how & 31);
+	case 5: return 0x10000u - (how & 31);
+	case 6: return SIO_VIRTIO_BASE + take16();
+	default: return 1ull << (how & 31) * 2;
 	}
 }
 
@@ -145,28 +137,16 @@ static void scribble(struct context *c)
 	for (unsigned n = take8() & 7; n; n--) {
 		switch (take8() % 8) {
 		case 0:
-		case 1:
-			s->n_ops = (uint32_t)take_num();
-			break;
+		case 1: s->n_ops = (uint32_t)take_num(); break;
 		case 2:
 			s->text_len = (uint32_t)take_num();
 			s->text_level = take8() & 7;
 			break;
-		case 3:
-			memset(s->text, take8(), sizeof(s->text));
-			break;
-		case 4:
-			s->panic.n_frames = (uint32_t)take_num();
-			break;
-		case 5:
-			s->answer = take_num();
-			break;
-		case 6:
-			((uint8_t *)s)[take16() % sizeof(*s)] = take8();
-			break;
-		case 7:
-			s->ops[take8() % SIO_MAX_OPS].code = take8() % 10;
-			break;
+		case 3: memset(s->text, take8(), sizeof(s->text)); break;
+		case 4: s->panic.n_frames = (uint32_t)take_num(); break;
+		case 5: s->answer = take_num(); break;
+		case 6: ((uint8_t *)s)[take16() % sizeof(*s)] = take8(); break;
+		case 7: s->ops[take8() % SIO_MAX_OPS].code = take8() % 10; break;
 		}
 	}
 }
@@ -183,14 +163,9 @@ static void write_ops(struct context *c)
 		op->code = take8() % 10;
 		switch (op->code) {
 		case SIO_OP_MAP:
-		case SIO_OP_UNMAP:
-			op->arg = SIO_MAP_ARG(take8() % 3, 0, take8() % 70);
-			break;
-		case SIO_OP_IRQ:
-			op->arg = take8() % 26;
-			break;
-		default:
-			op->arg = (uint32_t)take_num();
+		case SIO_OP_UNMAP: op->arg = SIO_MAP_ARG(take8() % 3, 0, take8() % 70); break;
+		case SIO_OP_IRQ: op->arg = take8() % 26; break;
+		default: op->arg = (uint32_t)take_num();
 		}
 		op->a = take_num();
 		op->b = take_num();
@@ -239,16 +214,11 @@ static int run_exit(struct context *c)
 			c->stuck = true;
 		errno = how & 4 ? EINTR : how & 2 ? EAGAIN : EFAULT;
 		return -1;
-	case 6:
-		n = take32();
-		break;
+	case 6: n = take32(); break;
 	case 7:
 	case 8:
-	case 9: /* FLUSH YIELD LOG PANIC and none */
-		n = 3 + how % 5;
-		break;
-	default:
-		n = c == &dom->io ? SIO_HC_WAIT : SIO_HC_RETURN;
+	case 9: /* FLUSH YIELD LOG PANIC and none */ n = 3 + how % 5; break;
+	default: n = c == &dom->io ? SIO_HC_WAIT : SIO_HC_RETURN;
 	}
 	memcpy((uint8_t *)run + IO_OFFSET, &n, 4);
 	return 0;
@@ -283,16 +253,13 @@ int __wrap_ioctl(int fd, unsigned long req, ...)
 		}
 		return run_exit(running);
 	case KVM_IRQ_LINE:
-		CHECK(((struct kvm_irq_level *)arg)->irq < N_GSI && ((struct kvm_irq_level *)arg)->level <= 1);
+		CHECK(((struct kvm_irq_level *)arg)->irq < N_GSI &&
+		      ((struct kvm_irq_level *)arg)->level <= 1);
 		scribble(running);
 		return 0;
-	case KVM_SIGNAL_MSI:
-		scribble(running);
-		return take8() & 1 ? -1 : 0;
+	case KVM_SIGNAL_MSI: scribble(running); return take8() & 1 ? -1 : 0;
 	case KVM_GET_REGS:
-	case KVM_GET_SREGS:
-		scribble(running);
-		return 0;
+	case KVM_GET_SREGS: scribble(running); return 0;
 	}
 	return 0;
 }
@@ -350,7 +317,9 @@ static void set_up(void)
 	d->vmem.r[1].len = PRIV_SIZE;
 	d->vmem.r[1].hva = d->priv;
 	d->vmem.n = 2;
-	d->host = (struct vmmio_host){ .mem = &d->vmem, .signal = on_signal, .message = on_message, .ctx = d };
+	d->host = (struct vmmio_host){
+		.mem = &d->vmem, .signal = on_signal, .message = on_message, .ctx = d
+	};
 	for (unsigned i = 0; i < 2; i++) {
 		vmmio_init(&window[i], &dev_ops, &d->host, i, "disk.img", 0, "selfio", 6);
 		d->window[d->n_windows++] = &window[i];

@@ -24,16 +24,16 @@
 #define SURVIVED 42u
 
 #define RAM_SIZE   (32u << 20) /* as run.py gives it */
-#define RING	   0x100000u   /* in guest RAM: three pages for a queue, then data */
-#define DATA	   0x110000u
+#define RING       0x100000u   /* in guest RAM: three pages for a queue, then data */
+#define DATA       0x110000u
 #define QUEUE_SIZE 16u
-#define DISK	   0u
-#define CONSOLE	   1u
+#define DISK       0u
+#define CONSOLE    1u
 
 #define CONFIG ((volatile struct sio_config *)(SIO_PRIV_BASE + SIO_CONFIG_OFF))
 
 static volatile struct sio_slot_shared *slot; /* of the context that attacks */
-static bool done; /* the attack comes once */
+static bool done;                             /* the attack comes once */
 static char stacks[SIO_MAX_CONTEXTS][4096];
 
 /* The compiler may call these. */
@@ -180,8 +180,8 @@ static void start_write_blob(void)
 	}
 	pml4[0] = (uint32_t)pdpt | 3;
 	pd[1][0] = CONFIG->blob[0].addr | 0x83; /* 40000000h */
-	__asm__ volatile("mov %0, %%cr4; mov %1, %%cr3; wrmsr; mov %2, %%cr0" ::"r"(0x20), "r"(pml4),
-			 "r"(0x80000011), "a"(0x100), "d"(0), "c"(0xc0000080)
+	__asm__ volatile("mov %0, %%cr4; mov %1, %%cr3; wrmsr; mov %2, %%cr0" ::"r"(0x20),
+			 "r"(pml4), "r"(0x80000011), "a"(0x100), "d"(0), "c"(0xc0000080)
 			 : "memory");
 	write32(0x40000000, 0x12345678);
 }
@@ -271,7 +271,7 @@ static void req_irq_level(void)
 /* What is the domain's own harm, or nobody's. */
 static void req_odd_but_fine(void)
 {
-	for (unsigned i = 0; i < 3000; i++) {
+	for (unsigned i = 0; i < 500; i++) {
 		op(SIO_OP_MSI, i * 0x01010101u, (uint64_t)i << (i % 50), 0);
 		op(SIO_OP_IRQ, i % 24, i & 1, i * 77777u);
 		op(SIO_OP_TIMER, 0, i % 3 ? (uint64_t)i << 40 : UINT64_MAX - i, 0);
@@ -312,7 +312,7 @@ static void req_panic(void)
 static void req_log_flood(void)
 {
 	slot->text_level = SIO_LOG_ERROR;
-	for (unsigned i = 0; i < 20000; i++) {
+	for (unsigned i = 0; i < 4000; i++) {
 		text("flood", 5);
 		hypercall(SIO_HC_LOG);
 	}
@@ -485,14 +485,17 @@ static void req_window_sizes(void)
 static void req_window_wide(void)
 {
 	/* 8 bytes at once: not a register of any kind. */
-	__asm__ volatile("fninit; fildll %0; fistpll %0" ::"m"(*(uint64_t *)SIO_VIRTIO_BASE) : "memory");
+	__asm__ volatile("fninit; fildll %0; fistpll %0" ::"m"(*(uint64_t *)SIO_VIRTIO_BASE)
+			 : "memory");
 	power_off(SURVIVED);
 }
 
 static void req_queue_outside(void)
 {
-	static const uint64_t bad[] = { UINT64_MAX - 0xfff, 0xfffffffffffffff0ull, RAM_SIZE - 16, RAM_SIZE,
-					0xc0000000u, SIO_VIRTIO_BASE, 0xfffff000u, RING + 1,
+	static const uint64_t bad[] = { UINT64_MAX - 0xfff, 0xfffffffffffffff0ull,
+					RAM_SIZE - 16,      RAM_SIZE,
+					0xc0000000u,        SIO_VIRTIO_BASE,
+					0xfffff000u,        RING + 1,
 					SIO_PRIV_BASE - 16, SIO_PRIV_BASE + SIO_PRIV_MAX };
 
 	for (unsigned i = 0; i < sizeof(bad) / sizeof(bad[0]); i++)
@@ -502,7 +505,8 @@ static void req_queue_outside(void)
 				continue;
 			handshake(DISK);
 			queue_at(DISK, 0, QUEUE_SIZE, part == 0 ? bad[i] : RING,
-				 part == 1 ? bad[i] : RING + 4096, part == 2 ? bad[i] : RING + 8192);
+				 part == 1 ? bad[i] : RING + 4096,
+				 part == 2 ? bad[i] : RING + 8192);
 			expect_stopped(DISK, 1 + i);
 		}
 	power_off(SURVIVED);
@@ -526,40 +530,24 @@ static void req_descriptors(void)
 		good_queue(DISK, 0);
 		avail->ring[0] = 0;
 		switch (i) {
-		case 0: /* a loop of one */
-			put(0, DATA, 16, VIRTQ_DESC_F_NEXT, 0);
-			break;
+		case 0: /* a loop of one */ put(0, DATA, 16, VIRTQ_DESC_F_NEXT, 0); break;
 		case 1: /* of two */
 			put(0, DATA, 16, VIRTQ_DESC_F_NEXT, 1);
 			put(1, DATA, 16, VIRTQ_DESC_F_NEXT, 0);
 			break;
-		case 2: /* of empty ones */
-			put(0, DATA, 0, VIRTQ_DESC_F_NEXT, 0);
-			break;
+		case 2: /* of empty ones */ put(0, DATA, 0, VIRTQ_DESC_F_NEXT, 0); break;
 		case 3: /* a successor outside */
 			put(0, DATA, 16, VIRTQ_DESC_F_NEXT, 0xffff);
 			break;
-		case 4: /* above RAM */
-			put(0, RAM_SIZE, 16, 0, 0);
-			break;
-		case 5: /* across the end of RAM */
-			put(0, RAM_SIZE - 8, 16, 0, 0);
-			break;
-		case 6: /* wraps */
-			put(0, UINT64_MAX - 8, 16, 0, 0);
-			break;
-		case 7: /* in the hole */
-			put(0, 0xd0000000u, 16, 0, 0);
-			break;
-		case 8: /* a window */
-			put(0, SIO_VIRTIO_BASE, 16, VIRTQ_DESC_F_WRITE, 0);
-			break;
+		case 4: /* above RAM */ put(0, RAM_SIZE, 16, 0, 0); break;
+		case 5: /* across the end of RAM */ put(0, RAM_SIZE - 8, 16, 0, 0); break;
+		case 6: /* wraps */ put(0, UINT64_MAX - 8, 16, 0, 0); break;
+		case 7: /* in the hole */ put(0, 0xd0000000u, 16, 0, 0); break;
+		case 8: /* a window */ put(0, SIO_VIRTIO_BASE, 16, VIRTQ_DESC_F_WRITE, 0); break;
 		case 9: /* across the end of private memory */
 			put(0, SIO_PRIV_BASE + CONFIG->priv_size - 8, 16, 0, 0);
 			break;
-		case 10: /* 4 GiB long */
-			put(0, 0, 0xffffffff, 0, 0);
-			break;
+		case 10: /* 4 GiB long */ put(0, 0, 0xffffffff, 0, 0); break;
 		case 11: /* a huge indirect table */
 			put(0, DATA, 0xfffffff0u, VIRTQ_DESC_F_INDIRECT, 0);
 			break;
@@ -569,9 +557,7 @@ static void req_descriptors(void)
 		case 13: /* tables in tables */
 			put(0, RING, 16 * QUEUE_SIZE, VIRTQ_DESC_F_INDIRECT, 0);
 			break;
-		case 14: /* a head outside */
-			avail->ring[0] = 0x7fff;
-			break;
+		case 14: /* a head outside */ avail->ring[0] = 0x7fff; break;
 		case 15: /* a jump of the index */
 			put(0, DATA, 16, 0, 0);
 			notify(DISK, 0, QUEUE_SIZE + 1);
@@ -592,7 +578,8 @@ static void request(unsigned head, uint32_t type, uint64_t sector, uint64_t addr
 	h->type = type;
 	h->sector = sector;
 	put(head, (uint32_t)h, 16, VIRTQ_DESC_F_NEXT, (uint16_t)(head + 1));
-	put(head + 1, addr, len, VIRTQ_DESC_F_NEXT | (type == VIRTIO_BLK_T_IN ? VIRTQ_DESC_F_WRITE : 0),
+	put(head + 1, addr, len,
+	    VIRTQ_DESC_F_NEXT | (type == VIRTIO_BLK_T_IN ? VIRTQ_DESC_F_WRITE : 0),
 	    (uint16_t)(head + 2));
 	put(head + 2, (uint32_t)h + 16, 1, VIRTQ_DESC_F_WRITE, 0);
 }
@@ -610,11 +597,16 @@ static void req_requests(void)
 		uint64_t sector;
 		uint32_t len;
 	} bad[] = {
-		{ VIRTIO_BLK_T_IN, UINT64_MAX, 512 },	   { VIRTIO_BLK_T_IN, UINT64_MAX / 512, 512 },
-		{ VIRTIO_BLK_T_OUT, 2047, 1024 },	   { VIRTIO_BLK_T_IN, 0, 511 },
-		{ VIRTIO_BLK_T_OUT, 2048, 512 },	   { 0xffffffff, 0, 512 },
-		{ VIRTIO_BLK_T_DISCARD, 0, 7 },		   { VIRTIO_BLK_T_WRITE_ZEROES, 0, 4096 },
-		{ VIRTIO_BLK_T_IN, 1ull << 55, 1u << 20 }, { VIRTIO_BLK_T_DISCARD, 0, 16 },
+		{ VIRTIO_BLK_T_IN, UINT64_MAX, 512 },
+		{ VIRTIO_BLK_T_IN, UINT64_MAX / 512, 512 },
+		{ VIRTIO_BLK_T_OUT, 2047, 1024 },
+		{ VIRTIO_BLK_T_IN, 0, 511 },
+		{ VIRTIO_BLK_T_OUT, 2048, 512 },
+		{ 0xffffffff, 0, 512 },
+		{ VIRTIO_BLK_T_DISCARD, 0, 7 },
+		{ VIRTIO_BLK_T_WRITE_ZEROES, 0, 4096 },
+		{ VIRTIO_BLK_T_IN, 1ull << 55, 1u << 20 },
+		{ VIRTIO_BLK_T_DISCARD, 0, 16 },
 	};
 	uint16_t idx = 0;
 
@@ -624,8 +616,8 @@ static void req_requests(void)
 
 		for (uint32_t k = 0; k < 4096; k += 4)
 			write32(DATA + 0x1000 + k, 0xffffffff);
-		request(0, good ? VIRTIO_BLK_T_IN : bad[i].type, good ? 1 : bad[i].sector, DATA + 0x1000,
-			good ? 512 : bad[i].len);
+		request(0, good ? VIRTIO_BLK_T_IN : bad[i].type, good ? 1 : bad[i].sector,
+			DATA + 0x1000, good ? 512 : bad[i].len);
 		*(volatile uint8_t *)(DATA + 16) = 0xee;
 		avail->ring[idx % QUEUE_SIZE] = 0;
 		notify(DISK, 0, ++idx);
@@ -652,11 +644,11 @@ static void req_dma_slot(void)
 /* Many requests in flight, their memory used anew, resets in between. */
 static void req_in_flight(void)
 {
-	for (unsigned round = 0; round < 50; round++) {
+	for (unsigned round = 0; round < 20; round++) {
 		good_queue(DISK, 0);
 		for (unsigned n = 0; n < 5; n++) {
-			request(n * 3, n & 1 ? VIRTIO_BLK_T_IN : VIRTIO_BLK_T_OUT, n * 64, DATA + 0x1000,
-				32768);
+			request(n * 3, n & 1 ? VIRTIO_BLK_T_IN : VIRTIO_BLK_T_OUT, n * 64,
+				DATA + 0x1000, 32768);
 			avail->ring[n] = (uint16_t)(n * 3);
 		}
 		notify(DISK, 0, 5);
