@@ -213,8 +213,10 @@ static int add_dev(struct machine *m, const struct board_dev *b)
 	for (unsigned r = 0; r < c->n_regions; r++) {
 		struct machine_region *mr = &m->region[m->n_region++];
 
-		*mr = (struct machine_region){ .base = DEV_UNPLACED, .reg = &c->regions[r],
-					       .dev = h->index, .index = (uint8_t)r };
+		*mr = (struct machine_region){ .base = DEV_UNPLACED,
+					       .reg = &c->regions[r],
+					       .dev = h->index,
+					       .index = (uint8_t)r };
 		place(m, mr, c->regions[r].base);
 	}
 	m->n_dev++;
@@ -269,12 +271,14 @@ static struct machine_region *find(struct machine *m, enum dev_space space, uint
 static struct dev_access access_of(const struct machine_region *r, uint64_t addr, unsigned size,
 				   bool write)
 {
-	return (struct dev_access){ .region = r->index, .offset = (uint32_t)(addr - r->base),
-				    .size = (uint8_t)size, .write = write };
+	return (struct dev_access){ .region = r->index,
+				    .offset = (uint32_t)(addr - r->base),
+				    .size = (uint8_t)size,
+				    .write = write };
 }
 
-void machine_access(struct machine *m, enum dev_space space, uint64_t addr, unsigned size, bool write,
-		    uint64_t *data)
+void machine_access(struct machine *m, enum dev_space space, uint64_t addr, unsigned size,
+		    bool write, uint64_t *data)
 {
 	struct machine_region *r = find(m, space, addr, size);
 	unsigned half = size / 2;
@@ -309,7 +313,8 @@ void machine_burst(struct machine *m, uint64_t port, unsigned size, bool write, 
 	if (r && m->host[r->dev].cls->burst) {
 		struct dev_access a = access_of(r, port, size, write);
 
-		if (m->host[r->dev].cls->burst(m->host[r->dev].dev, &a, buf, count) != DEV_OK && !write)
+		if (m->host[r->dev].cls->burst(m->host[r->dev].dev, &a, buf, count) != DEV_OK &&
+		    !write)
 			memset(buf, 0xff, (size_t)size * count);
 		return;
 	}

@@ -10,11 +10,11 @@
 
 #include "models/dev.h"
 
-#define MACHINE_MAX_DEVS 24u
+#define MACHINE_MAX_DEVS    24u
 #define MACHINE_MAX_REGIONS 96u
-#define MACHINE_MAX_TIMERS 4u /* of one device */
-#define MACHINE_GSI 0xffu     /* board_wire.to: an interrupt controller input */
-#define MACHINE_N_GSI 24u
+#define MACHINE_MAX_TIMERS  4u    /* of one device */
+#define MACHINE_GSI         0xffu /* board_wire.to: an interrupt controller input */
+#define MACHINE_N_GSI       24u
 
 struct board_dev {
 	const struct dev_class *cls;
@@ -30,13 +30,16 @@ struct board_wire {
 
 /* What the machine asks of its host.  None re-enters the machine. */
 struct machine_ops {
-	void *(*alloc)(void *ctx, size_t size, size_t align); /* zeroed; at start only; NULL: no more */
-	void *(*ram)(void *ctx, uint64_t gpa, uint64_t len);  /* NULL unless all of it is guest RAM */
-	uint64_t (*gpa)(void *ctx, const void *p);	      /* of private memory */
+	void *(*alloc)(void *ctx, size_t size,
+		       size_t align); /* zeroed; at start only; NULL: no more */
+	void *(*ram)(void *ctx, uint64_t gpa,
+		     uint64_t len);                /* NULL unless all of it is guest RAM */
+	uint64_t (*gpa)(void *ctx, const void *p); /* of private memory */
 	void (*gsi)(void *ctx, unsigned gsi, bool level);
 	void (*msi)(void *ctx, uint64_t addr, uint32_t data);
 	/* dev is the index in the board's table. */
-	void (*map)(void *ctx, unsigned dev, enum dev_space space, uint64_t base, uint32_t len, bool on);
+	void (*map)(void *ctx, unsigned dev, enum dev_space space, uint64_t base, uint32_t len,
+		    bool on);
 	void (*reset)(void *ctx);
 	void (*poweroff)(void *ctx);
 	uint64_t wall_ns; /* wall-clock time when now_ns was 0 */
@@ -80,8 +83,8 @@ int machine_init(struct machine *m, const struct machine_ops *ops, void *ctx,
 		 unsigned n_wire, unsigned *failed);
 
 /* An access of size 1, 2, 4 or 8 at now_ns; a read where nothing answers is all ones. */
-void machine_access(struct machine *m, enum dev_space space, uint64_t addr, unsigned size, bool write,
-		    uint64_t *data);
+void machine_access(struct machine *m, enum dev_space space, uint64_t addr, unsigned size,
+		    bool write, uint64_t *data);
 
 /* count accesses at one port, in order (REP INS, REP OUTS). */
 void machine_burst(struct machine *m, uint64_t port, unsigned size, bool write, void *buf,

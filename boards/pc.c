@@ -22,12 +22,15 @@
 #include "models/rtc/rtc.h"
 #include "models/uart/uart.h"
 
-#define DEVFN(dev, fn) ((dev) * 8 + (fn))
-#define COM1 0x3f8u
+#define DEVFN(dev, fn) ((dev)*8 + (fn))
+#define COM1           0x3f8u
 
 enum pc_dev { I440FX, ISA, IDE, PM, RTC, I8042, COM, PORT92, POST, FWCFG, DEBUGCON, N_DEVS };
 
-#define ISA_LINE(n) { ISA, n, MACHINE_GSI, n }
+#define ISA_LINE(n)                    \
+	{                              \
+		ISA, n, MACHINE_GSI, n \
+	}
 
 static const struct board_wire wires[] = {
 	{ IDE, 0, MACHINE_GSI, 14 },
@@ -38,8 +41,17 @@ static const struct board_wire wires[] = {
 	{ I8042, 1, MACHINE_GSI, 12 },
 	{ COM, 0, MACHINE_GSI, 4 },
 	/* PCI interrupts as the ISA bridge routes them. */
-	ISA_LINE(3), ISA_LINE(4), ISA_LINE(5), ISA_LINE(6), ISA_LINE(7), ISA_LINE(9), ISA_LINE(10),
-	ISA_LINE(11), ISA_LINE(12), ISA_LINE(14), ISA_LINE(15),
+	ISA_LINE(3),
+	ISA_LINE(4),
+	ISA_LINE(5),
+	ISA_LINE(6),
+	ISA_LINE(7),
+	ISA_LINE(9),
+	ISA_LINE(10),
+	ISA_LINE(11),
+	ISA_LINE(12),
+	ISA_LINE(14),
+	ISA_LINE(15),
 };
 
 static size_t text_len(const char *s, size_t max)
@@ -53,7 +65,9 @@ static size_t text_len(const char *s, size_t max)
 
 static struct pc_file file_of(const struct sio_blob *b)
 {
-	return (struct pc_file){ .name = b->name, .data = (const void *)(uintptr_t)b->addr, .len = b->len };
+	return (struct pc_file){ .name = b->name,
+				 .data = (const void *)(uintptr_t)b->addr,
+				 .len = b->len };
 }
 
 /* fw_cfg's contents; 0 or -1 and *why. */
@@ -77,17 +91,10 @@ static int make_tables(const struct pc_io *io, const struct machine_ops *ops, vo
 		const struct sio_blob *b = &io->cfg->blob[i];
 
 		switch (b->kind) {
-		case SIO_BLOB_KERNEL:
-			t.kernel = file_of(b);
-			break;
-		case SIO_BLOB_INITRD:
-			t.initrd = file_of(b);
-			break;
-		case SIO_BLOB_CMDLINE:
-			t.cmdline = file_of(b);
-			break;
-		case SIO_BLOB_FILE:
-			files[t.n_files++] = file_of(b);
+		case SIO_BLOB_KERNEL: t.kernel = file_of(b); break;
+		case SIO_BLOB_INITRD: t.initrd = file_of(b); break;
+		case SIO_BLOB_CMDLINE: t.cmdline = file_of(b); break;
+		case SIO_BLOB_FILE: files[t.n_files++] = file_of(b);
 		}
 	}
 	t.file = files;
@@ -98,7 +105,8 @@ static int make_tables(const struct pc_io *io, const struct machine_ops *ops, vo
 	return 0;
 }
 
-int pc_init(struct machine *m, struct machine_ops *ops, void *ctx, const struct pc_io *io, const char **why)
+int pc_init(struct machine *m, struct machine_ops *ops, void *ctx, const struct pc_io *io,
+	    const char **why)
 {
 	struct pc_tables *tables = ops->alloc(ctx, sizeof(*tables), 16);
 	struct piix3_ide_cfg ide = { 0 };

@@ -18,8 +18,8 @@ struct pc_disk {
 struct pc_io {
 	const struct sio_config *cfg;
 	struct pc_disk disk[PC_MAX_DISKS]; /* channel * 2 + drive */
-	struct chr *console;		   /* COM1 */
-	struct chr *debugcon;		   /* NULL: port 402h is not there */
+	struct chr *console;               /* COM1 */
+	struct chr *debugcon;              /* NULL: port 402h is not there */
 };
 
 /* Builds the machine.  What io points to must stay.  0, or -1 and *why. */

@@ -39,7 +39,8 @@ static void b_msi(void *ctx, uint64_t addr, uint32_t data)
 	hv_op(fw.slot, SIO_OP_MSI, data, addr, 0);
 }
 
-static void b_map(void *ctx, unsigned dev, enum dev_space space, uint64_t base, uint32_t len, bool on)
+static void b_map(void *ctx, unsigned dev, enum dev_space space, uint64_t base, uint32_t len,
+		  bool on)
 {
 	uint32_t sp = space == DEV_PIO ? SIO_SPACE_PIO : SIO_SPACE_MMIO;
 
@@ -121,7 +122,8 @@ static void start_front_ends(struct pc_io *io)
 			struct virtio_blk *b = fw_alloc(sizeof(*b), 64);
 
 			if (virtio_blk_init(b, &pv, window))
-				fw_panic("disk %u: the back end refused the block front end", d->unit);
+				fw_panic("disk %u: the back end refused the block front end",
+					 d->unit);
 			fw.disk_window[fw.n_disks] = (uint8_t)d->window;
 			fw.disk[fw.n_disks++] = b;
 			io->disk[d->unit] = (struct pc_disk){ &b->blk, d->serial, d->model };

@@ -30,7 +30,7 @@ struct fw {
 	unsigned n_disks;
 	struct virtio_console *console;
 	uint64_t console_due_ns; /* when waiting output goes out; UINT64_MAX: none waits */
-	uint64_t timer_ns;	 /* the I/O context's deadline, as last asked for */
+	uint64_t timer_ns;       /* the I/O context's deadline, as last asked for */
 	uint32_t irq_seq[MACHINE_N_GSI];
 };
 
@@ -52,7 +52,7 @@ void *fw_alloc(size_t size, size_t align); /* zeroed; panics when the heap is us
 void fw_log(enum sio_log_level level, const char *f, ...) __attribute__((format(printf, 2, 3)));
 _Noreturn void fw_panic(const char *f, ...) __attribute__((format(printf, 1, 2)));
 
-void fw_board_init(void);		   /* board.c: wires the machine */
+void fw_board_init(void);                  /* board.c: wires the machine */
 _Noreturn void fw_serve(unsigned context); /* serve.c: the loops */
 
 #endif

@@ -3,11 +3,11 @@
 #ifndef FIRMWARE_LAYOUT_H
 #define FIRMWARE_LAYOUT_H
 
-#define ENTRY_MAGIC 0x464f4953
-#define SLOT_OFF 0x2000
-#define SLOT_SIZE 0x2000
+#define ENTRY_MAGIC  0x464f4953
+#define SLOT_OFF     0x2000
+#define SLOT_SIZE    0x2000
 #define MAX_CONTEXTS 9
-#define ABI_VERSION 1
-#define STACK_SHIFT 13
+#define ABI_VERSION  1
+#define STACK_SHIFT  13
 
 #endif

@@ -39,8 +39,8 @@ static uint64_t access(const struct sio_request *r, uint8_t *data)
 	uint64_t v = r->data;
 
 	if (r->count == 1)
-		machine_access(fw.machine, r->kind == SIO_REQ_PIO ? DEV_PIO : DEV_MMIO, r->addr, r->size,
-			       r->write, &v);
+		machine_access(fw.machine, r->kind == SIO_REQ_PIO ? DEV_PIO : DEV_MMIO, r->addr,
+			       r->size, r->write, &v);
 	else
 		machine_burst(fw.machine, r->addr, r->size, r->write, data, r->count);
 	return v;

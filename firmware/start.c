@@ -11,7 +11,7 @@ _Static_assert(SLOT_OFF == SIO_SLOT_OFF && SLOT_SIZE == SIO_SLOT_SIZE, "layout.h
 _Static_assert(MAX_CONTEXTS == SIO_MAX_CONTEXTS, "layout.h");
 
 #define STACK_SIZE (1u << STACK_SHIFT)
-#define GIB (1ull << 30)
+#define GIB        (1ull << 30)
 
 struct fw fw = { .console_due_ns = UINT64_MAX, .timer_ns = UINT64_MAX };
 
@@ -30,7 +30,8 @@ void fw_lock(struct sio_slot_shared *mine)
 {
 	/* Acquire: pairs with the release in fw_unlock(). A holder that the host has descheduled does
 	 * not come back while we spin on its processor: yield now and then. */
-	for (unsigned spins = 1; atomic_flag_test_and_set_explicit(&fw.lock, memory_order_acquire); spins++) {
+	for (unsigned spins = 1; atomic_flag_test_and_set_explicit(&fw.lock, memory_order_acquire);
+	     spins++) {
 		__builtin_ia32_pause();
 		if (spins % 2048 == 0)
 			hv_yield();
@@ -200,8 +201,8 @@ _Noreturn void fw_start(const struct sio_config *cfg, unsigned context)
 		fw.slot = fw_slot_of(0);
 		if (cfg->magic != SIO_CONFIG_MAGIC || cfg->version != SIO_ABI_VERSION ||
 		    cfg->size != sizeof(*cfg))
-			fw_panic("the hypervisor side speaks ABI %u, this firmware %u", cfg->version,
-				 SIO_ABI_VERSION);
+			fw_panic("the hypervisor side speaks ABI %u, this firmware %u",
+				 cfg->version, SIO_ABI_VERSION);
 		fw.heap = cfg->heap_base;
 		fw.heap_end = cfg->heap_base + cfg->heap_len;
 		map_high(cfg->map_top);

@@ -53,9 +53,7 @@ size_t fmt_va(char *buf, size_t cap, const char *f, va_list ap)
 			for (const char *s = va_arg(ap, const char *); *s; s++)
 				put(&o, *s);
 			break;
-		case 'c':
-			put(&o, (char)va_arg(ap, int));
-			break;
+		case 'c': put(&o, (char)va_arg(ap, int)); break;
 		case 'd':
 			v = longs ? (uint64_t)va_arg(ap, long) : (uint64_t)va_arg(ap, int);
 			if ((int64_t)v < 0) {
@@ -69,14 +67,9 @@ size_t fmt_va(char *buf, size_t cap, const char *f, va_list ap)
 			v = longs ? va_arg(ap, unsigned long) : va_arg(ap, unsigned int);
 			put_num(&o, v, *f == 'x' ? 16 : 10, width, fill);
 			break;
-		case 'p':
-			put_num(&o, (uintptr_t)va_arg(ap, void *), 16, width, fill);
-			break;
-		case 0:
-			f--;
-			break;
-		default:
-			put(&o, *f);
+		case 'p': put_num(&o, (uintptr_t)va_arg(ap, void *), 16, width, fill); break;
+		case 0: f--; break;
+		default: put(&o, *f);
 		}
 	}
 	o.buf[o.n] = 0;

@@ -10,7 +10,7 @@
 
 #include "models/dev.h"
 
-#define BLK_SECTOR 512u
+#define BLK_SECTOR   512u
 #define BLK_MAX_SEGS 128u /* in one request */
 
 enum blk_op { BLK_READ, BLK_WRITE, BLK_FLUSH, BLK_DISCARD, BLK_WRITE_ZEROES };
@@ -23,10 +23,10 @@ enum blk_err {
 
 /* Owned by the caller of blk_submit(), which leaves it alone until done() was called. */
 struct blk_req {
-	uint8_t op;              /* enum blk_op */
-	uint16_t n_seg;          /* 1 to BLK_MAX_SEGS for READ and WRITE, else 0 */
-	uint32_t n_sectors;      /* READ and WRITE: the sum of seg[].len / 512 */
-	uint64_t sector;         /* in units of 512 bytes; within n_sectors of the disk */
+	uint8_t op;                /* enum blk_op */
+	uint16_t n_seg;            /* 1 to BLK_MAX_SEGS for READ and WRITE, else 0 */
+	uint32_t n_sectors;        /* READ and WRITE: the sum of seg[].len / 512 */
+	uint64_t sector;           /* in units of 512 bytes; within n_sectors of the disk */
 	const struct gpa_seg *seg; /* lengths need not be multiples of 512, their sum must be */
 	/* Called once, from the host's loop, never from within blk_submit(); err is enum blk_err.  May
 	 * submit again. */

@@ -17,7 +17,8 @@
 #include "vmm/domain.h"
 
 #define LOOPS 100000u
-#define GOOD_NS 300.0 /* for one iteration; hardware needs 1 to 3, nested emulation 40, no assistance 3000 */
+#define GOOD_NS \
+	300.0 /* for one iteration; hardware needs 1 to 3, nested emulation 40, no assistance 3000 */
 
 static const struct {
 	int cap;
@@ -40,16 +41,18 @@ static const struct {
 static double time_loop(int kvm)
 {
 	static const uint8_t code[] = {
-		0x66, 0xb9, LOOPS & 0xff, LOOPS >> 8 & 0xff, LOOPS >> 16 & 0xff, 0, /* mov ecx, LOOPS */
-		0xfa,								     /* cli */
-		0x66, 0x49,							     /* dec ecx */
-		0x75, 0xfb,							     /* jnz to the cli */
-		0xf4,								     /* hlt */
+		0x66, 0xb9, LOOPS & 0xff, LOOPS >> 8 & 0xff, LOOPS >> 16 & 0xff,
+		0,          /* mov ecx, LOOPS */
+		0xfa,       /* cli */
+		0x66, 0x49, /* dec ecx */
+		0x75, 0xfb, /* jnz to the cli */
+		0xf4,       /* hlt */
 	};
 	int vm = ioctl(kvm, KVM_CREATE_VM, 0), fd;
 	size_t run_size = (size_t)ioctl(kvm, KVM_GET_VCPU_MMAP_SIZE, 0);
 	uint8_t *mem = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
-	struct kvm_userspace_memory_region slot = { .guest_phys_addr = 0x1000, .memory_size = 4096,
+	struct kvm_userspace_memory_region slot = { .guest_phys_addr = 0x1000,
+						    .memory_size = 4096,
 						    .userspace_addr = (uintptr_t)mem };
 	struct kvm_regs regs = { .rip = 0x1000, .rflags = 2 };
 	struct timespec a, b;
@@ -111,23 +114,27 @@ int check_main(int argc, char **argv)
 	}
 	if (kvm < 0) {
 		printf("/dev/kvm: %s\n%s\n", strerror(e),
-		       e == ENOENT ? "Load the kernel's module (modprobe kvm-amd or kvm-intel), switch virtualization on in the\n"
-				     "BIOS set-up, or let the cloud's instance have nested virtualization. Until then: ./dev lab."
-		       : e == EACCES ? "Join the group that owns it: adduser USER kvm, then log in again."
-				     : "This user can't use it.");
+		       e == ENOENT ?
+			       "Load the kernel's module (modprobe kvm-amd or kvm-intel), switch virtualization on in the\n"
+			       "BIOS set-up, or let the cloud's instance have nested virtualization. Until then: ./dev lab." :
+		       e == EACCES ?
+			       "Join the group that owns it: adduser USER kvm, then log in again." :
+			       "This user can't use it.");
 		return 1;
 	}
 	for (unsigned i = 0; i < sizeof(caps) / sizeof(caps[0]); i++) {
 		int v = ioctl(kvm, KVM_CHECK_EXTENSION, caps[i].cap);
 
-		printf("%-16s %s\n", caps[i].name, v > 0 ? "yes" : caps[i].need ? "MISSING: a newer kernel is needed"
-									       : "no (fast paths only)");
+		printf("%-16s %s\n", caps[i].name,
+		       v > 0        ? "yes" :
+		       caps[i].need ? "MISSING: a newer kernel is needed" :
+				      "no (fast paths only)");
 	}
 	if (ns < 0)
 		puts("privileged loop  did not run: this KVM does not execute real-mode code");
 	else
 		printf("privileged loop  %.1f ns an iteration\n", ns);
-	puts(good ? "This KVM is good."
-		  : "This KVM is not of use (no hardware assistance behind it?): use ./dev lab.");
+	puts(good ? "This KVM is good." :
+		    "This KVM is not of use (no hardware assistance behind it?): use ./dev lab.");
 	return good ? 0 : 1;
 }

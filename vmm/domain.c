@@ -88,7 +88,7 @@ void domain_wish(struct domain *d, enum wish w, int status)
 }
 
 /* --on-panic=reset must not become a loop. */
-#define FW_FAILS_MAX	  5u
+#define FW_FAILS_MAX      5u
 #define FW_FAIL_WINDOW_NS 60000000000ull
 
 void domain_fw_failed(struct domain *d)
@@ -100,7 +100,8 @@ void domain_fw_failed(struct domain *d)
 		d->fw_fails = 0;
 	}
 	if (d->opt->on_panic == ON_PANIC_RESET && ++d->fw_fails > FW_FAILS_MAX) {
-		msg("the domain is stopped: its firmware failed %u times within a minute", d->fw_fails);
+		msg("the domain is stopped: its firmware failed %u times within a minute",
+		    d->fw_fails);
 		domain_wish(d, WISH_STOP, 1);
 	} else if (d->opt->on_panic == ON_PANIC_RESET) {
 		msg("the domain is reset with a fresh firmware (--on-panic=reset)");
@@ -148,8 +149,8 @@ static int add_blobs(struct domain *d)
 		if (!want[i].path && (!want[i].text || !*want[i].text))
 			continue;
 		b->kind = want[i].kind;
-		if (memory_add_blob(d, want[i].path, want[i].text, want[i].text ? strlen(want[i].text) : 0,
-				    &b->addr, &b->len))
+		if (memory_add_blob(d, want[i].path, want[i].text,
+				    want[i].text ? strlen(want[i].text) : 0, &b->addr, &b->len))
 			return -1;
 		total += b->len;
 		d->n_blobs++;
@@ -210,7 +211,8 @@ static int fill_config(struct domain *d)
 		.version = SIO_ABI_VERSION,
 		.size = sizeof(c),
 		.n_vcpus = d->n_vcpus,
-		.flags = (d->opt->debugcon ? SIO_CFG_DEBUGCON : 0) | (d->opt->boot_menu ? SIO_CFG_BOOT_MENU : 0),
+		.flags = (d->opt->debugcon ? SIO_CFG_DEBUGCON : 0) |
+			 (d->opt->boot_menu ? SIO_CFG_BOOT_MENU : 0),
 		.priv_size = d->priv_size,
 		.wall_ns = mono_ns(CLOCK_REALTIME) - domain_now_ns(d),
 		.apic_id_last = d->n_vcpus - 1,
@@ -226,7 +228,8 @@ static int fill_config(struct domain *d)
 		memcpy(v->serial, d->opt->serial[i], sizeof(v->serial));
 		memcpy(v->model, d->opt->model[i], sizeof(v->model));
 	}
-	c.device[c.n_devices++] = (struct sio_device){ .kind = SIO_DEV_CONSOLE, .window = d->n_windows - 1 };
+	c.device[c.n_devices++] =
+		(struct sio_device){ .kind = SIO_DEV_CONSOLE, .window = d->n_windows - 1 };
 	c.map_top = d->blob_top;
 	memcpy(c.uuid, d->uuid, sizeof(c.uuid));
 	memcpy(d->priv + SIO_CONFIG_OFF, &c, sizeof(c));
@@ -282,7 +285,8 @@ static int read_image(struct domain *d)
 	ssize_t n = -1;
 
 	if (fd < 0)
-		return fail_errno("can't open the firmware image %s (give --firmware)", d->opt->firmware);
+		return fail_errno("can't open the firmware image %s (give --firmware)",
+				  d->opt->firmware);
 	if (fstat(fd, &st) == 0 && S_ISREG(st.st_mode) && st.st_size > 0 && st.st_size < 16 << 20) {
 		d->image_file_len = (size_t)st.st_size;
 		d->image = malloc(d->image_file_len);
@@ -330,7 +334,8 @@ static int create_vms(struct domain *d)
 	if (ioctl(d->comp_vm, KVM_SET_IDENTITY_MAP_ADDR, &map) < 0 ||
 	    ioctl(d->comp_vm, KVM_SET_TSS_ADDR, map + 0x1000) < 0)
 		return fail_errno("KVM_SET_TSS_ADDR");
-	if (ioctl(d->guest_vm, KVM_CREATE_IRQCHIP, 0) < 0 || ioctl(d->guest_vm, KVM_CREATE_PIT2, &pit) < 0)
+	if (ioctl(d->guest_vm, KVM_CREATE_IRQCHIP, 0) < 0 ||
+	    ioctl(d->guest_vm, KVM_CREATE_PIT2, &pit) < 0)
 		return fail_errno("can't create the interrupt controllers");
 	for (unsigned i = 0; i < 3; i++) {
 		d->irqchip0[i].chip_id = i;
@@ -368,8 +373,9 @@ static void attach_devices(struct domain *d)
 	if (d->ram_high)
 		add_range(d, GUEST_HIGH, d->ram_high, d->ram + d->ram_low);
 	add_range(d, SIO_PRIV_BASE, d->priv_size, d->priv);
-	d->host = (struct vmmio_host){ .mem = &d->vmem, .signal = domain_signal, .message = on_message,
-				       .ctx = d };
+	d->host = (struct vmmio_host){
+		.mem = &d->vmem, .signal = domain_signal, .message = on_message, .ctx = d
+	};
 	for (unsigned i = 0; i < d->opt->n_disks; i++) {
 		blk_attach(d->disk[i], d->ring, &d->host, d->n_windows);
 		d->window[d->n_windows++] = blk_vmmio(d->disk[i]);
@@ -429,7 +435,8 @@ static int start_firmware_watched(struct domain *d)
 static void control(struct domain *d, int sfd)
 {
 	while (d->wish != WISH_STOP) {
-		struct pollfd p[2] = { { .fd = sfd, .events = POLLIN }, { .fd = d->done_fd, .events = POLLIN } };
+		struct pollfd p[2] = { { .fd = sfd, .events = POLLIN },
+				       { .fd = d->done_fd, .events = POLLIN } };
 		struct signalfd_siginfo si;
 		uint64_t v;
 
@@ -470,7 +477,8 @@ static int finish_disks(struct domain *d)
 			blk_drain(d->disk[i]);
 		e = !d->start_mono_ns || d->opt->disk[i].read_only ? 0 : blk_sync(d->disk[i]);
 		if (e) {
-			msg("%s: the last writes did not reach the disk: %s", d->opt->disk[i].path, strerror(-e));
+			msg("%s: the last writes did not reach the disk: %s", d->opt->disk[i].path,
+			    strerror(-e));
 			r = 1;
 		}
 	}
@@ -491,8 +499,8 @@ static int start(struct domain *d)
 			return 2;
 		}
 	}
-	if (check_stats(d->opt->stats) || read_image(d) || create_vms(d) || memory_init(d) || check_image(d) ||
-	    add_blobs(d))
+	if (check_stats(d->opt->stats) || read_image(d) || create_vms(d) || memory_init(d) ||
+	    check_image(d) || add_blobs(d))
 		return 2;
 	for (unsigned i = 0; i < d->n_vcpus; i++) {
 		d->vcpu[i].d = d;

@@ -30,11 +30,11 @@
 #include "sio/slot.h"
 
 #define GUEST_LOW_MAX 0xc0000000ull /* RAM below 4 GiB ends here at the latest: the PCI hole */
-#define GUEST_HIGH 0x100000000ull
-#define N_GSI 24u
-#define MAX_DISKS 4u
-#define MAX_CPUID 128u /* entries of KVM_GET_SUPPORTED_CPUID */
-#define STUCK_NS 5000000000ull
+#define GUEST_HIGH    0x100000000ull
+#define N_GSI         24u
+#define MAX_DISKS     4u
+#define MAX_CPUID     128u /* entries of KVM_GET_SUPPORTED_CPUID */
+#define STUCK_NS      5000000000ull
 
 enum on_panic { ON_PANIC_STOP, ON_PANIC_RESET };
 
@@ -51,7 +51,7 @@ struct options {
 
 /* Latencies in a histogram of 8 steps for each power of two: within 9 %. */
 #define HIST_STEPS 8u
-#define HIST_SIZE (64u * HIST_STEPS)
+#define HIST_SIZE  (64u * HIST_STEPS)
 
 struct model_stats {
 	uint64_t requests, bytes, ns;
@@ -79,9 +79,9 @@ struct context {
 	struct sio_slot_shared *slot;
 	_Atomic uint64_t entered_ns; /* 0: not in the firmware */
 	_Atomic bool stuck;
-	pthread_t thread;	   /* its vCPU's: to kick that */
+	pthread_t thread;         /* its vCPU's: to kick that */
 	_Atomic pthread_t runner; /* who runs it now, while entered_ns is set */
-	struct sio_request last; /* for reports */
+	struct sio_request last;  /* for reports */
 	uint64_t exits, hypercalls[8], mmio_exits, tsc;
 };
 
@@ -123,7 +123,7 @@ struct domain {
 	struct sio_blob blob[3];
 	uint32_t n_blobs;
 	uint32_t image_len; /* of the loaded firmware, with its zeroed part */
-	uint8_t *image; /* a copy of the ELF file, for a reload */
+	uint8_t *image;     /* a copy of the ELF file, for a reload */
 	size_t image_file_len;
 
 	struct vcpu vcpu[SIO_MAX_VCPUS];
@@ -211,15 +211,16 @@ int image_load(struct domain *d, uint64_t *entry, char *err, size_t errlen);
 int vcpu_create(struct vcpu *v);
 int vcpu_reset(struct vcpu *v);
 void *vcpu_main(void *v);
-void vcpu_thread_init(struct kvm_run *a, struct kvm_run *b); /* makes this thread's KVM_RUNs kickable */
+void vcpu_thread_init(struct kvm_run *a,
+		      struct kvm_run *b); /* makes this thread's KVM_RUNs kickable */
 void vcpu_signal_init(void);
 
 int context_create(struct context *c, struct domain *d, unsigned id);
 int context_enter_regs(struct context *c, uint64_t entry); /* registers of the entry point */
 /* Runs the firmware until it returns or waits. 0, or -1 when it can't go on (fw_dead is set). */
 int context_run(struct context *c);
-uint64_t reflect(struct vcpu *v, unsigned kind, bool write, uint64_t addr, unsigned size, uint32_t count,
-		 uint64_t data, void *burst);
+uint64_t reflect(struct vcpu *v, unsigned kind, bool write, uint64_t addr, unsigned size,
+		 uint32_t count, uint64_t data, void *burst);
 unsigned reflect_model_at(struct domain *d, uint64_t port, unsigned size);
 unsigned reflect_model_at_mmio(struct domain *d, uint64_t addr, unsigned size);
 

@@ -52,7 +52,8 @@ int image_load(struct domain *d, uint64_t *entry, char *err, size_t errlen)
 			continue;
 		if (!inside(ph.p_offset, ph.p_filesz, n) || ph.p_filesz > ph.p_memsz ||
 		    !inside(ph.p_vaddr, ph.p_memsz, room)) {
-			snprintf(err, errlen, "a segment of %llu bytes does not fit into private memory",
+			snprintf(err, errlen,
+				 "a segment of %llu bytes does not fit into private memory",
 				 (unsigned long long)ph.p_memsz);
 			return -1;
 		}
@@ -61,7 +62,8 @@ int image_load(struct domain *d, uint64_t *entry, char *err, size_t errlen)
 			end = ph.p_vaddr + ph.p_memsz;
 	}
 	if (version != SIO_ABI_VERSION) {
-		snprintf(err, errlen, "it is built for ABI version %u, this selfio has %u: rebuild both",
+		snprintf(err, errlen,
+			 "it is built for ABI version %u, this selfio has %u: rebuild both",
 			 version, SIO_ABI_VERSION);
 		return -1;
 	}

@@ -43,7 +43,8 @@ void domain_signal(void *ctx, unsigned window)
 	uint64_t one = 1;
 
 	/* The I/O thread looks at events before it sleeps: it needs no wake-up from itself. */
-	if (atomic_fetch_or(&d->events, 1ull << window) == 0 && !pthread_equal(pthread_self(), d->io_thread))
+	if (atomic_fetch_or(&d->events, 1ull << window) == 0 &&
+	    !pthread_equal(pthread_self(), d->io_thread))
 		if (write(d->kick_fd, &one, sizeof(one)) < 0 && errno != EAGAIN)
 			msg("can't wake the I/O thread: %s", strerror(errno));
 }
@@ -99,8 +100,8 @@ static void reset(struct domain *d)
 		struct context *c = &d->vcpu[0].ctx;
 
 		d->resets++;
-		c->last = c->slot->req = (struct sio_request){ .kind = SIO_REQ_RESET,
-							       .now_ns = domain_now_ns(d) };
+		c->last = c->slot->req =
+			(struct sio_request){ .kind = SIO_REQ_RESET, .now_ns = domain_now_ns(d) };
 		vcpu_thread_init(c->run, d->io.run);
 		/* A failure here asks for the firmware's own reset, next time round. */
 		if (context_run(c))

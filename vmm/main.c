@@ -79,9 +79,7 @@ static int parse_size(const char *s, uint64_t *out)
 		end++;
 		break;
 	case 'K':
-	case 'k':
-		v = v > UINT64_MAX >> 10 ? UINT64_MAX : v << 10;
-		end++;
+	case 'k': v = v > UINT64_MAX >> 10 ? UINT64_MAX : v << 10; end++;
 	}
 	*out = v;
 	return *end ? -1 : 0;
@@ -152,25 +150,52 @@ static char *default_firmware(void)
 	return path;
 }
 
-enum { O_DISK = 256, O_MEM, O_SMP, O_BIOS, O_KERNEL, O_INITRD, O_APPEND, O_CONSOLE, O_STATS, O_PANIC,
-       O_NOREBOOT, O_MENU, O_DEBUGCON, O_FIRMWARE, O_VERBOSE, O_HELP };
+enum {
+	O_DISK = 256,
+	O_MEM,
+	O_SMP,
+	O_BIOS,
+	O_KERNEL,
+	O_INITRD,
+	O_APPEND,
+	O_CONSOLE,
+	O_STATS,
+	O_PANIC,
+	O_NOREBOOT,
+	O_MENU,
+	O_DEBUGCON,
+	O_FIRMWARE,
+	O_VERBOSE,
+	O_HELP
+};
 
 static const struct option long_options[] = {
-	{ "disk", 1, NULL, O_DISK },	   { "mem", 1, NULL, O_MEM },
-	{ "smp", 1, NULL, O_SMP },	   { "bios", 1, NULL, O_BIOS },
-	{ "kernel", 1, NULL, O_KERNEL },   { "initrd", 1, NULL, O_INITRD },
-	{ "append", 1, NULL, O_APPEND },   { "console", 1, NULL, O_CONSOLE },
-	{ "stats", 1, NULL, O_STATS },	   { "on-panic", 1, NULL, O_PANIC },
-	{ "no-reboot", 0, NULL, O_NOREBOOT }, { "boot-menu", 0, NULL, O_MENU },
-	{ "debugcon", 0, NULL, O_DEBUGCON }, { "firmware", 1, NULL, O_FIRMWARE },
-	{ "verbose", 0, NULL, O_VERBOSE }, { "help", 0, NULL, O_HELP },
+	{ "disk", 1, NULL, O_DISK },
+	{ "mem", 1, NULL, O_MEM },
+	{ "smp", 1, NULL, O_SMP },
+	{ "bios", 1, NULL, O_BIOS },
+	{ "kernel", 1, NULL, O_KERNEL },
+	{ "initrd", 1, NULL, O_INITRD },
+	{ "append", 1, NULL, O_APPEND },
+	{ "console", 1, NULL, O_CONSOLE },
+	{ "stats", 1, NULL, O_STATS },
+	{ "on-panic", 1, NULL, O_PANIC },
+	{ "no-reboot", 0, NULL, O_NOREBOOT },
+	{ "boot-menu", 0, NULL, O_MENU },
+	{ "debugcon", 0, NULL, O_DEBUGCON },
+	{ "firmware", 1, NULL, O_FIRMWARE },
+	{ "verbose", 0, NULL, O_VERBOSE },
+	{ "help", 0, NULL, O_HELP },
 	{ NULL, 0, NULL, 0 },
 };
 
 static int run_main(int argc, char **argv)
 {
-	static struct options o = { .mem = 512ull << 20, .smp = 1, .console = "stdio",
-				    .bios = "/usr/share/seabios/bios-256k.bin", .append = "" };
+	static struct options o = { .mem = 512ull << 20,
+				    .smp = 1,
+				    .console = "stdio",
+				    .bios = "/usr/share/seabios/bios-256k.bin",
+				    .append = "" };
 	unsigned long smp;
 	char *end;
 	int c;
@@ -183,7 +208,8 @@ static int run_main(int argc, char **argv)
 				return 2;
 			break;
 		case O_MEM:
-			if (parse_size(optarg, &o.mem) || o.mem < 1u << 20 || o.mem % 4096 || o.mem > 256ull << 30)
+			if (parse_size(optarg, &o.mem) || o.mem < 1u << 20 || o.mem % 4096 ||
+			    o.mem > 256ull << 30)
 				return bad("--mem %s: give 1M to 256G in steps of 4K", optarg);
 			break;
 		case O_SMP:
@@ -192,51 +218,25 @@ static int run_main(int argc, char **argv)
 				return bad("--smp %s: give 1 to %u", optarg, SIO_MAX_VCPUS);
 			o.smp = (unsigned)smp;
 			break;
-		case O_BIOS:
-			o.bios = optarg;
-			break;
-		case O_KERNEL:
-			o.kernel = optarg;
-			break;
-		case O_INITRD:
-			o.initrd = optarg;
-			break;
-		case O_APPEND:
-			o.append = optarg;
-			break;
-		case O_CONSOLE:
-			o.console = optarg;
-			break;
-		case O_STATS:
-			o.stats = optarg;
-			break;
+		case O_BIOS: o.bios = optarg; break;
+		case O_KERNEL: o.kernel = optarg; break;
+		case O_INITRD: o.initrd = optarg; break;
+		case O_APPEND: o.append = optarg; break;
+		case O_CONSOLE: o.console = optarg; break;
+		case O_STATS: o.stats = optarg; break;
 		case O_PANIC:
 			if (strcmp(optarg, "stop") && strcmp(optarg, "reset"))
 				return bad("--on-panic %s: give stop or reset", optarg);
 			o.on_panic = *optarg == 'r' ? ON_PANIC_RESET : ON_PANIC_STOP;
 			break;
-		case O_NOREBOOT:
-			o.no_reboot = true;
-			break;
-		case O_MENU:
-			o.boot_menu = true;
-			break;
-		case O_DEBUGCON:
-			o.debugcon = "log";
-			break;
-		case O_FIRMWARE:
-			o.firmware = optarg;
-			break;
-		case O_VERBOSE:
-			o.verbose = true;
-			break;
-		case O_HELP:
-			fputs(usage_text, stdout);
-			return 0;
-		case ':':
-			return bad("%s needs a value", argv[optind - 1]);
-		default:
-			return bad("unknown option %s", argv[optind - 1]);
+		case O_NOREBOOT: o.no_reboot = true; break;
+		case O_MENU: o.boot_menu = true; break;
+		case O_DEBUGCON: o.debugcon = "log"; break;
+		case O_FIRMWARE: o.firmware = optarg; break;
+		case O_VERBOSE: o.verbose = true; break;
+		case O_HELP: fputs(usage_text, stdout); return 0;
+		case ':': return bad("%s needs a value", argv[optind - 1]);
+		default: return bad("unknown option %s", argv[optind - 1]);
 		}
 	}
 	if (optind < argc)

@@ -16,15 +16,18 @@
 
 #include "vmm/domain.h"
 
-#define VGA_HOLE 0xa0000u
+#define VGA_HOLE     0xa0000u
 #define VGA_HOLE_END 0xc0000u
-#define GIB (1ull << 30)
+#define GIB          (1ull << 30)
 
-static int add_slot(int vm, const char *what, uint32_t slot, uint32_t flags, uint64_t gpa, uint64_t len,
-		    void *hva)
+static int add_slot(int vm, const char *what, uint32_t slot, uint32_t flags, uint64_t gpa,
+		    uint64_t len, void *hva)
 {
-	struct kvm_userspace_memory_region r = { .slot = slot, .flags = flags, .guest_phys_addr = gpa,
-						 .memory_size = len, .userspace_addr = (uintptr_t)hva };
+	struct kvm_userspace_memory_region r = { .slot = slot,
+						 .flags = flags,
+						 .guest_phys_addr = gpa,
+						 .memory_size = len,
+						 .userspace_addr = (uintptr_t)hva };
 
 	if (ioctl(vm, KVM_SET_USER_MEMORY_REGION, &r) < 0)
 		return fail_errno("KVM refuses the memory slot for %s", what);
@@ -39,16 +42,19 @@ static int load_bios(struct domain *d)
 	ssize_t n;
 
 	if (fd < 0)
-		return fail_errno("can't open the BIOS image %s (Debian: package seabios, or give --bios)",
-				  path);
-	if (fstat(fd, &st) < 0 || st.st_size < 65536 || st.st_size > 16 << 20 || st.st_size % 4096) {
+		return fail_errno(
+			"can't open the BIOS image %s (Debian: package seabios, or give --bios)",
+			path);
+	if (fstat(fd, &st) < 0 || st.st_size < 65536 || st.st_size > 16 << 20 ||
+	    st.st_size % 4096) {
 		msg("%s is not a BIOS image: its size must be a multiple of 4 KiB from 64 KiB to 16 MiB",
 		    path);
 		close(fd);
 		return -1;
 	}
 	d->bios_size = (uint64_t)st.st_size;
-	d->bios = mmap(NULL, d->bios_size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	d->bios = mmap(NULL, d->bios_size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1,
+		       0);
 	n = d->bios == MAP_FAILED ? -1 : read(fd, d->bios, d->bios_size);
 	close(fd);
 	if (n != st.st_size)
@@ -91,7 +97,8 @@ int memory_init(struct domain *d)
 	/* The VMM's own memory shows where its size is asked for; a dump of it need not hold the guest. */
 	madvise(d->ram, mem, MADV_DONTDUMP);
 	d->priv_size = priv_bytes(d);
-	d->priv = mmap(NULL, d->priv_size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	d->priv = mmap(NULL, d->priv_size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1,
+		       0);
 	if (d->priv == MAP_FAILED)
 		return fail_errno("can't map the firmware's private memory");
 	d->blob_top = d->ram_high ? (GUEST_HIGH + d->ram_high + GIB - 1) & ~(GIB - 1) : GUEST_HIGH;
@@ -152,5 +159,6 @@ int memory_add_blob(struct domain *d, const char *path, const void *data, size_t
 	*gpa = d->blob_top;
 	*out_len = len;
 	d->blob_top += whole;
-	return add_slot(d->comp_vm, path ? path : "a blob", slot++, KVM_MEM_READONLY, *gpa, whole, p);
+	return add_slot(d->comp_vm, path ? path : "a blob", slot++, KVM_MEM_READONLY, *gpa, whole,
+			p);
 }

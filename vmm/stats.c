@@ -26,7 +26,8 @@ static double bucket_value(unsigned b)
 {
 	if (b < HIST_STEPS)
 		return b;
-	return ((double)(HIST_STEPS + b % HIST_STEPS) + 0.5) * (double)(1ull << (b / HIST_STEPS - 1));
+	return ((double)(HIST_STEPS + b % HIST_STEPS) + 0.5) *
+	       (double)(1ull << (b / HIST_STEPS - 1));
 }
 
 void stats_count(struct vcpu *v, unsigned model, uint64_t bytes, uint64_t ticks)
@@ -79,10 +80,12 @@ static void write_models(struct domain *d, FILE *f, double ns)
 				merge(&sum, d->vcpu[i].models[m]);
 		if (!sum.requests)
 			continue;
-		fprintf(f, "%s\n    \"%s\": { \"requests\": %llu, \"bytes\": %llu, \"median_ns\": %.0f, "
-			"\"p99_ns\": %.0f, \"total_ns\": %.0f }", sep, d->model_name[m],
-			(unsigned long long)sum.requests, (unsigned long long)sum.bytes,
-			percentile(&sum, 0.5) * ns, percentile(&sum, 0.99) * ns, (double)sum.ns * ns);
+		fprintf(f,
+			"%s\n    \"%s\": { \"requests\": %llu, \"bytes\": %llu, \"median_ns\": %.0f, "
+			"\"p99_ns\": %.0f, \"total_ns\": %.0f }",
+			sep, d->model_name[m], (unsigned long long)sum.requests,
+			(unsigned long long)sum.bytes, percentile(&sum, 0.5) * ns,
+			percentile(&sum, 0.99) * ns, (double)sum.ns * ns);
 		sep = ",";
 	}
 	fprintf(f, "\n  },\n");
@@ -104,10 +107,12 @@ static uint64_t vm_rss_kib(const char *key)
 
 int stats_write(struct domain *d, const char *path)
 {
-	static const char *const names[EXIT_KINDS] = { "pio_read", "pio_write", "mmio_read", "mmio_write",
-						       "signal", "other" };
-	uint64_t wall = domain_now_ns(d), exits[EXIT_KINDS] = { 0 }, unclaimed = 0, comp_exits = d->io.exits;
-	double ns = (double)wall / (double)(tsc() - d->start_tsc), cpu = 0, comp = 0, host = 0, io_comp;
+	static const char *const names[EXIT_KINDS] = { "pio_read",   "pio_write", "mmio_read",
+						       "mmio_write", "signal",    "other" };
+	uint64_t wall = domain_now_ns(d), exits[EXIT_KINDS] = { 0 }, unclaimed = 0,
+		 comp_exits = d->io.exits;
+	double ns = (double)wall / (double)(tsc() - d->start_tsc), cpu = 0, comp = 0, host = 0,
+	       io_comp;
 	FILE *f = fopen(path, "w");
 
 	if (!f)
@@ -124,8 +129,10 @@ int stats_write(struct domain *d, const char *path)
 		host += (double)v->host_tsc * ns;
 	}
 	io_comp = (double)d->io.tsc * ns;
-	fprintf(f, "{\n  \"version\": 1,\n  \"wall_ns\": %llu,\n  \"vcpus\": %u,\n  \"resets\": %u,\n"
-		"  \"firmware_resets\": %u,\n", (unsigned long long)wall, d->n_vcpus, d->resets, d->fw_resets);
+	fprintf(f,
+		"{\n  \"version\": 1,\n  \"wall_ns\": %llu,\n  \"vcpus\": %u,\n  \"resets\": %u,\n"
+		"  \"firmware_resets\": %u,\n",
+		(unsigned long long)wall, d->n_vcpus, d->resets, d->fw_resets);
 	fprintf(f, "  \"guest_exits\": {");
 	for (unsigned k = 0; k < EXIT_KINDS; k++)
 		fprintf(f, "%s \"%s\": %llu", k ? "," : "", names[k], (unsigned long long)exits[k]);
@@ -141,7 +148,8 @@ int stats_write(struct domain *d, const char *path)
 		struct blk_stats s;
 
 		blk_stats(d->disk[i], &s);
-		fprintf(f, "%s\n    { \"reads\": %llu, \"writes\": %llu, \"flushes\": %llu, \"bytes_read\": %llu, "
+		fprintf(f,
+			"%s\n    { \"reads\": %llu, \"writes\": %llu, \"flushes\": %llu, \"bytes_read\": %llu, "
 			"\"bytes_written\": %llu, \"inline\": %llu, \"async\": %llu, \"copied\": %llu, \"errors\": %llu }",
 			i ? "," : "", (unsigned long long)s.reads, (unsigned long long)s.writes,
 			(unsigned long long)s.flushes, (unsigned long long)s.read_bytes,
@@ -149,9 +157,11 @@ int stats_write(struct domain *d, const char *path)
 			(unsigned long long)s.async_done, (unsigned long long)s.bounced,
 			(unsigned long long)s.errors);
 	}
-	fprintf(f, "\n  ],\n  \"memory\": { \"guest_ram\": %llu, \"firmware_private\": %llu, \"firmware_image\": %u, "
-		"\"process_anon_kib\": %llu }\n}\n", (unsigned long long)d->opt->mem,
-		(unsigned long long)d->priv_size, d->image_len, (unsigned long long)vm_rss_kib("RssAnon:"));
+	fprintf(f,
+		"\n  ],\n  \"memory\": { \"guest_ram\": %llu, \"firmware_private\": %llu, \"firmware_image\": %u, "
+		"\"process_anon_kib\": %llu }\n}\n",
+		(unsigned long long)d->opt->mem, (unsigned long long)d->priv_size, d->image_len,
+		(unsigned long long)vm_rss_kib("RssAnon:"));
 	if (fflush(f) || ferror(f)) {
 		fail_errno("can't write %s", path);
 		fclose(f);

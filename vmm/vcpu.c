@@ -71,11 +71,8 @@ static int set_cpuid(struct vcpu *v)
 			e->eax = 0;
 			e->ebx = e->index < 2 ? 1 : 0;
 			break;
-		case 0x1f:
-			continue;
-		case 0x80000008:
-			e->ecx = 0;
-			break;
+		case 0x1f: continue;
+		case 0x80000008: e->ecx = 0; break;
 		case 0x8000001e:
 			e->eax = v->id;
 			e->ebx = v->id;
@@ -102,20 +99,21 @@ int vcpu_create(struct vcpu *v)
 		return fail_errno("can't map guest vCPU %u", v->id);
 	if (set_cpuid(v))
 		return -1;
-	if (ioctl(v->fd, KVM_GET_SREGS, &v->sregs0) < 0 || ioctl(v->fd, KVM_GET_LAPIC, &v->lapic0) < 0 ||
-	    ioctl(v->fd, KVM_GET_FPU, &v->fpu0) < 0)
+	if (ioctl(v->fd, KVM_GET_SREGS, &v->sregs0) < 0 ||
+	    ioctl(v->fd, KVM_GET_LAPIC, &v->lapic0) < 0 || ioctl(v->fd, KVM_GET_FPU, &v->fpu0) < 0)
 		return fail_errno("can't read the state of guest vCPU %u", v->id);
 	return context_create(&v->ctx, d, v->id);
 }
 
 /* MSRs that outlive a reset in KVM and would let it go on writing into guest memory. */
 static const uint32_t reset_msrs[] = {
-	0x4b564d00, 0x4b564d01, 0x4b564d02, 0x4b564d03, 0x4b564d04, /* KVM clock, async PF, steal, EOI */
-	0x174, 0x175, 0x176,					    /* SYSENTER */
-	0xc0000081, 0xc0000082, 0xc0000083, 0xc0000084,		    /* SYSCALL */
-	0xc0000102,						    /* kernel GS base */
-	0x2ff,							    /* MTRR default type */
-	0x6e0,							    /* TSC deadline */
+	0x4b564d00, 0x4b564d01, 0x4b564d02, 0x4b564d03,
+	0x4b564d04,                                     /* KVM clock, async PF, steal, EOI */
+	0x174,      0x175,      0x176,                  /* SYSENTER */
+	0xc0000081, 0xc0000082, 0xc0000083, 0xc0000084, /* SYSCALL */
+	0xc0000102,                                     /* kernel GS base */
+	0x2ff,                                          /* MTRR default type */
+	0x6e0,                                          /* TSC deadline */
 };
 
 int vcpu_reset(struct vcpu *v)
@@ -123,7 +121,8 @@ int vcpu_reset(struct vcpu *v)
 	struct kvm_regs regs = { .rip = 0xfff0, .rflags = 2, .rdx = 0x600 };
 	struct kvm_vcpu_events ev;
 	struct kvm_debugregs dr = { .dr6 = 0xffff0ff0, .dr7 = 0x400 };
-	struct kvm_mp_state mp = { v->id == 0 ? KVM_MP_STATE_RUNNABLE : KVM_MP_STATE_UNINITIALIZED };
+	struct kvm_mp_state mp = { v->id == 0 ? KVM_MP_STATE_RUNNABLE :
+						KVM_MP_STATE_UNINITIALIZED };
 
 	/* A pending port or register access completes in the next KVM_RUN: let it, before the registers
 	 * are set. */
@@ -146,8 +145,8 @@ int vcpu_reset(struct vcpu *v)
 		ioctl(v->fd, KVM_SET_MSRS, &m); /* not every KVM has each of them */
 	}
 	if (ioctl(v->fd, KVM_SET_SREGS, &v->sregs0) < 0 || ioctl(v->fd, KVM_SET_REGS, &regs) < 0 ||
-	    ioctl(v->fd, KVM_SET_FPU, &v->fpu0) < 0 || ioctl(v->fd, KVM_SET_LAPIC, &v->lapic0) < 0 ||
-	    ioctl(v->fd, KVM_SET_MP_STATE, &mp) < 0)
+	    ioctl(v->fd, KVM_SET_FPU, &v->fpu0) < 0 ||
+	    ioctl(v->fd, KVM_SET_LAPIC, &v->lapic0) < 0 || ioctl(v->fd, KVM_SET_MP_STATE, &mp) < 0)
 		return fail_errno("can't reset guest vCPU %u", v->id);
 	ioctl(v->fd, KVM_SET_DEBUGREGS, &dr);
 	return 0;
@@ -194,7 +193,10 @@ static void handle_mmio(struct vcpu *v)
 	for (unsigned at = 0, n; at < run->mmio.len && at < 8; at += n) {
 		uint64_t val = 0;
 
-		n = run->mmio.len - at >= 8 ? 8 : run->mmio.len - at >= 4 ? 4 : run->mmio.len - at >= 2 ? 2 : 1;
+		n = run->mmio.len - at >= 8 ? 8 :
+		    run->mmio.len - at >= 4 ? 4 :
+		    run->mmio.len - at >= 2 ? 2 :
+					      1;
 		if (write)
 			memcpy(&val, run->mmio.data + at, n);
 		val = reflect(v, SIO_REQ_MMIO, write, run->mmio.phys_addr + at, n, 1, val, NULL);
@@ -248,15 +250,9 @@ void *vcpu_main(void *arg)
 			continue;
 		}
 		switch (v->run->exit_reason) {
-		case KVM_EXIT_IO:
-			handle_io(v);
-			break;
-		case KVM_EXIT_MMIO:
-			handle_mmio(v);
-			break;
-		case KVM_EXIT_INTR:
-			v->exits[EXIT_SIGNAL]++;
-			break;
+		case KVM_EXIT_IO: handle_io(v); break;
+		case KVM_EXIT_MMIO: handle_mmio(v); break;
+		case KVM_EXIT_INTR: v->exits[EXIT_SIGNAL]++; break;
 		case KVM_EXIT_SHUTDOWN: /* a triple fault resets a PC */
 			v->exits[EXIT_OTHER]++;
 			if (d->opt->verbose)
@@ -267,7 +263,9 @@ void *vcpu_main(void *arg)
 			v->exits[EXIT_OTHER]++;
 			msg("guest vCPU %u: unexpected KVM exit %u (suberror %u)", v->id,
 			    v->run->exit_reason,
-			    v->run->exit_reason == KVM_EXIT_INTERNAL_ERROR ? v->run->internal.suberror : 0);
+			    v->run->exit_reason == KVM_EXIT_INTERNAL_ERROR ?
+				    v->run->internal.suberror :
+				    0);
 			report_regs(v, "stopped");
 			domain_wish(d, WISH_STOP, 1);
 		}

@@ -27,24 +27,25 @@
 #define SIO_ABI_VERSION 1u
 #define SIO_ENTRY_MAGIC 0x464f4953u /* "SIOF" */
 
-#define SIO_MAX_VCPUS 8u
+#define SIO_MAX_VCPUS    8u
 #define SIO_MAX_CONTEXTS (SIO_MAX_VCPUS + 1u)
 
 #define SIO_PAGE 4096u
 
 #define SIO_PRIV_BASE 0xf0000000u
-#define SIO_PRIV_MAX 0x00400000u /* the window kept for private memory, bytes */
+#define SIO_PRIV_MAX  0x00400000u /* the window kept for private memory, bytes */
 
 /* Inside private memory, as offsets from SIO_PRIV_BASE. */
 #define SIO_CONFIG_OFF 0x00000u
-#define SIO_SLOT_OFF 0x02000u
-#define SIO_SLOT_SIZE 0x02000u
-#define SIO_IMAGE_OFF 0x20000u /* first byte of the loaded image; heap from its end up */
+#define SIO_SLOT_OFF   0x02000u
+#define SIO_SLOT_SIZE  0x02000u
+#define SIO_IMAGE_OFF  0x20000u /* first byte of the loaded image; heap from its end up */
 
-#define SIO_VIRTIO_BASE 0xf8000000u
+#define SIO_VIRTIO_BASE   0xf8000000u
 #define SIO_VIRTIO_STRIDE SIO_PAGE
-#define SIO_MAX_VIRTIO 32u
+#define SIO_MAX_VIRTIO    32u
 
-_Static_assert(SIO_SLOT_OFF + SIO_MAX_CONTEXTS * SIO_SLOT_SIZE <= SIO_IMAGE_OFF, "slots overlap the image");
+_Static_assert(SIO_SLOT_OFF + SIO_MAX_CONTEXTS * SIO_SLOT_SIZE <= SIO_IMAGE_OFF,
+	       "slots overlap the image");
 
 #endif

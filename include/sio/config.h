@@ -14,9 +14,9 @@
 
 #define SIO_CONFIG_MAGIC 0x31474643464f4953ull /* "SIOFCFG1" */
 
-#define SIO_MAX_RAM 2u
+#define SIO_MAX_RAM     2u
 #define SIO_MAX_DEVICES 16u
-#define SIO_MAX_BLOBS 12u
+#define SIO_MAX_BLOBS   12u
 
 struct sio_ram {
 	uint64_t base, len; /* bytes, page-aligned; ram[0] starts at 0 */
@@ -48,7 +48,7 @@ struct sio_blob {
 };
 _Static_assert(sizeof(struct sio_blob) == 80, "sio_blob");
 
-#define SIO_CFG_DEBUGCON 1u  /* the debug console at port 402h is there */
+#define SIO_CFG_DEBUGCON  1u /* the debug console at port 402h is there */
 #define SIO_CFG_BOOT_MENU 2u /* the BIOS shows its boot menu */
 
 struct sio_config {
@@ -76,6 +76,6 @@ _Static_assert(sizeof(struct sio_config) <= SIO_PAGE, "config page");
  * firmware in turn checks sio_config.version.
  */
 #define SIO_NOTE_NAME "selfio"
-#define SIO_NOTE_ABI 1u
+#define SIO_NOTE_ABI  1u
 
 #endif

@@ -71,9 +71,10 @@ struct sio_request {
 _Static_assert(sizeof(struct sio_request) == 40, "sio_request");
 
 enum sio_op_code {
-	SIO_OP_IRQ = 1,      /* arg: GSI 0-23, a: level 0 or 1, b: counts this line's changes from 1 */
-	SIO_OP_MSI = 2,      /* arg: data, a: address */
-	SIO_OP_MAP = 3,      /* arg: SIO_MAP_ARG(), a: base, b: length; at most SIO_MAX_RANGES of memory */
+	SIO_OP_IRQ = 1, /* arg: GSI 0-23, a: level 0 or 1, b: counts this line's changes from 1 */
+	SIO_OP_MSI = 2, /* arg: data, a: address */
+	SIO_OP_MAP =
+		3, /* arg: SIO_MAP_ARG(), a: base, b: length; at most SIO_MAX_RANGES of memory */
 	SIO_OP_UNMAP = 4,    /* arg: space, a: base, b: length, as mapped */
 	SIO_OP_TIMER = 5,    /* a: ns; the I/O context wakes at the earliest asked for, once */
 	SIO_OP_RESET = 6,    /* reset the domain after this request */
@@ -100,8 +101,8 @@ struct sio_op {
 };
 _Static_assert(sizeof(struct sio_op) == 24, "sio_op");
 
-#define SIO_MAX_OPS 64u
-#define SIO_MAX_TEXT 256u
+#define SIO_MAX_OPS    64u
+#define SIO_MAX_TEXT   256u
 #define SIO_MAX_FRAMES 16u
 
 enum sio_log_level { SIO_LOG_ERROR = 0, SIO_LOG_WARN = 1, SIO_LOG_INFO = 2, SIO_LOG_DEBUG = 3 };

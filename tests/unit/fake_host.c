@@ -186,12 +186,15 @@ static bool one(struct fake *f, enum dev_space space, uint64_t addr, unsigned si
 
 		for (unsigned r = 0; r < h->cls->n_regions; r++) {
 			const struct dev_region *reg = &h->cls->regions[r];
-			struct dev_access a = { .data = write ? *val : 0, .region = r,
-				.offset = (uint32_t)(addr - h->base[r]), .size = (uint8_t)size, .write = write };
+			struct dev_access a = { .data = write ? *val : 0,
+						.region = r,
+						.offset = (uint32_t)(addr - h->base[r]),
+						.size = (uint8_t)size,
+						.write = write };
 
-			if (reg->space != space || h->base[r] == DEV_UNPLACED || addr < h->base[r] ||
-			    addr - h->base[r] >= reg->len || addr - h->base[r] + size > reg->len ||
-			    !(reg->sizes & size))
+			if (reg->space != space || h->base[r] == DEV_UNPLACED ||
+			    addr < h->base[r] || addr - h->base[r] >= reg->len ||
+			    addr - h->base[r] + size > reg->len || !(reg->sizes & size))
 				continue;
 			if (h->cls->access(h->dev, &a) != DEV_OK)
 				return false;
@@ -238,8 +241,10 @@ void fake_burst(struct fake *f, uint64_t port, unsigned size, bool write, void *
 
 		for (unsigned r = 0; r < h->cls->n_regions; r++) {
 			const struct dev_region *reg = &h->cls->regions[r];
-			struct dev_access a = { .region = r, .offset = (uint32_t)(port - h->base[r]),
-				.size = (uint8_t)size, .write = write };
+			struct dev_access a = { .region = r,
+						.offset = (uint32_t)(port - h->base[r]),
+						.size = (uint8_t)size,
+						.write = write };
 
 			if (!h->cls->burst || reg->space != DEV_PIO || port < h->base[r] ||
 			    port - h->base[r] + size > reg->len || !(reg->sizes & size))
@@ -274,7 +279,9 @@ uint64_t fake_cfg_read(struct fake *f, unsigned devfn, unsigned off, unsigned si
 
 void fake_cfg_write(struct fake *f, unsigned devfn, unsigned off, unsigned size, uint64_t val)
 {
-	struct dev_access a = { .offset = off, .size = (uint8_t)size, .write = true, .data = val & ones(size) };
+	struct dev_access a = {
+		.offset = off, .size = (uint8_t)size, .write = true, .data = val & ones(size)
+	};
 
 	assert_true(f->n > 0);
 	f_pci_cfg(&f->host[0], devfn, &a);
@@ -354,7 +361,9 @@ void fake_disk_init(struct fake_disk *d, struct fake *f, uint64_t n_sectors)
 	d->f = f;
 	d->data = calloc(n_sectors, BLK_SECTOR);
 	assert_non_null(d->data);
-	d->blk = (struct blk){ .submit = disk_submit, .n_sectors = n_sectors, .flush = true, .discard = true };
+	d->blk = (struct blk){
+		.submit = disk_submit, .n_sectors = n_sectors, .flush = true, .discard = true
+	};
 	d->bad_from = d->bad_to = UINT64_MAX;
 }
 

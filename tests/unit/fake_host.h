@@ -12,11 +12,11 @@
 #include "models/chr.h"
 #include "models/dev.h"
 
-#define FAKE_RAM_SIZE (16u << 20) /* guest RAM: [0, 16 MiB) */
-#define FAKE_MAX_DEVS 8
-#define FAKE_MAX_LINES 32
+#define FAKE_RAM_SIZE    (16u << 20) /* guest RAM: [0, 16 MiB) */
+#define FAKE_MAX_DEVS    8
+#define FAKE_MAX_LINES   32
 #define FAKE_MAX_REGIONS 24
-#define FAKE_MAX_TIMERS 8
+#define FAKE_MAX_TIMERS  8
 
 struct fake;
 
@@ -53,11 +53,12 @@ struct dev_host *fake_host_of(struct fake *f, const void *dev);
 /* Port and memory accesses through the bus rules of dev.h; all ones where nothing answers. */
 uint64_t fake_read(struct fake *f, enum dev_space space, uint64_t addr, unsigned size);
 void fake_write(struct fake *f, enum dev_space space, uint64_t addr, unsigned size, uint64_t val);
-void fake_burst(struct fake *f, uint64_t port, unsigned size, bool write, void *buf, uint32_t count);
+void fake_burst(struct fake *f, uint64_t port, unsigned size, bool write, void *buf,
+		uint32_t count);
 
-#define fake_inb(f, p) ((uint8_t)fake_read(f, DEV_PIO, p, 1))
-#define fake_inw(f, p) ((uint16_t)fake_read(f, DEV_PIO, p, 2))
-#define fake_inl(f, p) ((uint32_t)fake_read(f, DEV_PIO, p, 4))
+#define fake_inb(f, p)     ((uint8_t)fake_read(f, DEV_PIO, p, 1))
+#define fake_inw(f, p)     ((uint16_t)fake_read(f, DEV_PIO, p, 2))
+#define fake_inl(f, p)     ((uint32_t)fake_read(f, DEV_PIO, p, 4))
 #define fake_outb(f, p, v) fake_write(f, DEV_PIO, p, 1, v)
 #define fake_outw(f, p, v) fake_write(f, DEV_PIO, p, 2, v)
 #define fake_outl(f, p, v) fake_write(f, DEV_PIO, p, 4, v)
