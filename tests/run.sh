@@ -2,8 +2,9 @@
 # The VM tests: real guests on selfio, on this machine's KVM where `selfio check` finds it good, otherwise
 # in the lab.
 #
-#   tests/run.sh [--list] [--quick] [--jobs N] [--keep] [PATTERN...]
+#   tests/run.sh [--list] [--all] [--quick] [--jobs N] [--keep] [PATTERN...]
 #
+# Without --all or a PATTERN only the quick ones run, about ten minutes in the lab; all take about forty.
 # PATTERN is a test's name or a shell pattern (boot-*); see tests/vm/run.py. The last line is
 # "N passed, N failed, N skipped". Logs: build/vm-test, or build/lab/out/vm from the lab.
 # SELFIO_LAB_SMP, SELFIO_LAB_MEM and SELFIO_TEST_TIMEOUT (2, 8192M, 4200 s) size the lab's run.
@@ -12,7 +13,16 @@ set -euo pipefail
 top=$(cd "$(dirname "$0")/.." && pwd)
 # shellcheck source=tools/lib.sh
 . "$top/tools/lib.sh"
-driver=(/usr/bin/python3 -B "$top/tests/vm/run.py" "$@")
+quick=--quick
+args=()
+for a in "$@"; do
+	case $a in
+	--all) quick= ;;
+	-*) args+=("$a") ;;
+	*) args+=("$a") quick= ;;
+	esac
+done
+driver=(/usr/bin/python3 -B "$top/tests/vm/run.py" ${quick:+$quick} ${args[@]+"${args[@]}"})
 
 for a in "$@"; do
 	case $a in
