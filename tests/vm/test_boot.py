@@ -16,7 +16,7 @@ def smoke(t, mode, size, **kwargs):
     m = t.boot("smoke", [mode, want], [disk], **kwargs)
     init = m.expect(r"SIO-INIT: up ([\d.]+)s, Linux (\S+) (\S+), (\d+) cpus")
     m.expect(r"SIO-INIT: 1 disks", what="the guest to find its disk")
-    xfer = m.expect(r"SIO-MODE \S+ (XFER_\w+)")
+    xfer = m.expect(r"SIO-MODE \S+ (XFER_\w+)\s")
     m.expect(r"SIO-TEST smoke: PASS", 300)
     m.finish()
     check(sha256(disk) == want, "the image has changed though the guest only read")
@@ -96,7 +96,8 @@ def boot_identity(t):
     m = t.boot("identity", disks=disks)
     m.expect(r"SIO-TEST identity: PASS", 200)
     m.finish()
-    got = re.findall(rb"SIO-DISK (\S+) (\d+) \[(.*?)\]", m.out.data)
+    got = sorted(re.findall(rb"SIO-DISK (\S+) (\d+) \[(.*?)\]", m.out.data))
+    check([g[0] for g in got] == [b"0:0:0:0", b"0:0:1:0", b"1:0:0:0", b"1:0:1:0"], f"places: {got}")
     check([int(g[1]) for g in got] == [n // 512 for n in sizes], f"sizes in sectors: {got}")
     if b"Some other disk" not in got[1][2]:
         raise Fail(f"the second disk's model is {got[1][2]}")

@@ -23,12 +23,11 @@ def diskmix(t, ops, disks, mib, seed, limit=900, suffix="", options=(), **kwargs
     """A random mix in the guest; then image and model must be equal, byte for byte."""
     program = host_program("diskmix")
     images = [t.image(f"disk{i}", mib * MIB, fill=False) for i in range(disks)]
-    devices = ["/dev/sd" + "abcd"[i] for i in range(disks)]
-    m = t.boot("diskmix", ["--seed", seed, "--ops", ops, *options, *devices],
-               [i + suffix for i in images], **kwargs)
+    m = t.boot("mix", [disks, "--seed", seed, "--ops", ops, *options], [i + suffix for i in images],
+               **kwargs)
     m.expect(r"SIO-INIT: %d disks" % disks, 120, what=f"{disks} disks")
     done = m.expect(r"diskmix: (\d+) operations on \d+ disks in (\d+) ms, 0 errors", limit)
-    m.expect(r"SIO-TEST diskmix: PASS", 30)
+    m.expect(r"SIO-TEST mix: PASS", 30)
     m.finish()
     models = [t.image(f"model{i}", mib * MIB, fill=False) for i in range(disks)]
     t.shell(program, "--seed", seed, "--ops", ops, *options, "--model", *models, timeout=300)

@@ -185,8 +185,10 @@ class Machine:
                     raise Fail(f"selfio ended (status {status}) without {what}")
                 left = deadline - time.monotonic()
                 if left <= 0:
-                    raise Fail(f"no {what} in {timeout:.0f} s")
+                    break
                 self.changed.wait(min(left, 1))
+        self.diagnose()
+        raise Fail(f"no {what} in {timeout:.0f} s")
 
     def seen(self, pattern):
         with self.changed:
@@ -196,6 +198,7 @@ class Machine:
         try:
             status = self.process.wait(timeout)
         except subprocess.TimeoutExpired:
+            self.diagnose()
             raise Fail(f"selfio is still running after another {timeout:.0f} s") from None
         for s in (self.out, self.err):
             s.thread.join(5)
@@ -230,6 +233,49 @@ class Machine:
 
     def signal(self, number):
         self.process.send_signal(number)
+
+    def diagnose(self):
+        """Where a run is that does not go on: its threads, and in the lab KVM's events of a second."""
+        pid, text = self.process.pid, []
+
+        def read(path, limit=None):
+            try:
+                with open(path, errors="replace") as f:
+                    return f.read(limit)
+            except OSError as e:
+                return f"({e.strerror})"
+
+        def times():
+            return {tid: sum(int(x) for x in read(f"/proc/{pid}/task/{tid}/stat").rpartition(")")[2].split()[11:13])
+                    for tid in os.listdir(f"/proc/{pid}/task")}
+
+        def trace(value):
+            for path in ("events/kvm/enable", "tracing_on"):
+                with open("/sys/kernel/tracing/" + path, "w") as f:
+                    f.write(value)
+
+        try:
+            before = times()
+            if IN_LAB:
+                trace("1")
+            time.sleep(1)
+            if IN_LAB:
+                trace("0")
+            after = times()
+            for tid in sorted(after, key=int):
+                base = f"/proc/{pid}/task/{tid}/"
+                text.append(f"thread {tid}: {after[tid] - before.get(tid, 0)} ticks in the last second, "
+                            f"wchan {read(base + 'wchan')}, syscall {read(base + 'syscall').strip()}\n"
+                            f"{read(base + 'stack')}")
+            text.append(read("/proc/loadavg"))
+            if IN_LAB:
+                text.append(read("/sys/kernel/tracing/trace", 200000))
+                with open("/sys/kernel/tracing/trace", "w"):
+                    pass  # empties it
+        except (OSError, ValueError, IndexError) as e:
+            text.append(f"no more: {e}")
+        with open(self.context.log(self.label + ".stuck"), "w") as f:
+            f.write("\n".join(text))
 
     def kill(self):
         if self.process.poll() is None:

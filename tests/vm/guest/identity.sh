@@ -1,5 +1,6 @@
 #!/bin/sh
-# Prints each disk's size in sectors and model, in order.
-for d in /sys/block/sd?; do
-	echo "SIO-DISK ${d##*/} $(cat $d/size) [$(cat $d/device/model)]"
+# Prints each disk's place, size in sectors and model.
+for d in /sys/class/scsi_device/*/device; do
+	at=${d%/device}
+	echo "SIO-DISK ${at##*/} $(cat "$d"/block/sd*/size) [$(cat "$d"/model)]"
 done
