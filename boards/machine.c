@@ -22,7 +22,7 @@ static void s_irq(struct dev_host *h, unsigned n, bool level)
 				sum |= m->host[m->wire[k].from].lines >> m->wire[k].from_line & 1;
 		if (w->to == MACHINE_GSI)
 			m->ops->gsi(m->ctx, w->to_line, sum);
-		else
+		else if (!m->host[w->to].away)
 			m->host[w->to].cls->line(m->host[w->to].dev, w->to_line, sum);
 	}
 }
@@ -113,6 +113,34 @@ static void remap_ports(struct machine *m, uint64_t base, uint32_t len)
 	}
 }
 
+/* What may be fast in a region that has just been claimed. */
+static void map_fast(struct machine *m, const struct machine_region *r)
+{
+	const struct dev_host *h = &m->host[r->dev];
+	const struct dev_class *c = h->cls;
+
+	for (unsigned i = 0; m->ops->map_fast && i < c->n_fast; i++) {
+		const struct dev_fast *f = &c->fast[i];
+		struct machine_fast mf = { .f = f,
+					   .space = r->reg->space,
+					   .base = r->base + f->offset,
+					   .id = h->fast_id[i],
+					   .own = DEV_NO_SHADOW };
+
+		if (f->region != r->index || !f->len || !(m->ops->fast >> f->kind & 1) ||
+		    (m->ops->fast & f->without))
+			continue;
+		for (unsigned k = 0; k < c->n_fast && f->kind == DEV_POSTED; k++)
+			if (f->dirties >> k & 1)
+				mf.dirties |= 1u << h->fast_id[k];
+		if (f->kind == DEV_POSTED && f->own != DEV_NO_SHADOW)
+			mf.own = h->fast_id[f->own];
+		if (f->kind == DEV_READTHROUGH)
+			mf.page = (const char *)h->dev + f->value;
+		m->ops->map_fast(m->ctx, r->dev, &mf);
+	}
+}
+
 static void place(struct machine *m, struct machine_region *r, uint64_t base)
 {
 	uint64_t old = r->base;
@@ -130,14 +158,17 @@ static void place(struct machine *m, struct machine_region *r, uint64_t base)
 			const struct machine_region *o = &m->region[i];
 
 			if (o->reg->space == space && o->base != DEV_UNPLACED && o != r &&
-			    o->base < old + r->reg->len && old < o->base + o->reg->len)
+			    o->base < old + r->reg->len && old < o->base + o->reg->len) {
 				m->ops->map(m->ctx, o->dev, space, o->base, o->reg->len, true);
+				map_fast(m, o);
+			}
 		}
 	}
 	if (base != DEV_UNPLACED) {
 		if (space == DEV_PIO)
 			remap_ports(m, base, r->reg->len);
 		m->ops->map(m->ctx, r->dev, space, base, r->reg->len, true);
+		map_fast(m, r);
 	}
 }
 
@@ -156,6 +187,8 @@ static enum dev_rc s_pci_cfg(struct dev_host *h, unsigned devfn, struct dev_acce
 
 		if (t->devfn != (int)devfn)
 			continue;
+		if (t->away)
+			return m->ops->forward ? m->ops->forward(m->ctx, t->place, devfn, a) : DEV_NO_REG;
 		for (unsigned r = 0; r < t->cls->n_regions; r++)
 			if (t->cls->regions[r].space == DEV_PCICFG) {
 				a->region = r;
@@ -175,6 +208,20 @@ static void s_poweroff(struct dev_host *h)
 	h->m->ops->poweroff(h->m->ctx);
 }
 
+static void s_shadow(struct dev_host *h, unsigned n, uint32_t value, bool valid)
+{
+	uint64_t *p = h->m->ops->shadow, v = value | (valid ? 1ull << 63 : 0);
+
+	/* Release: what the value stands for has happened.  Pairs with the reader's acquire. */
+	if (p && n < h->cls->n_fast && p[h->fast_id[n]] != v)
+		__atomic_store_n(&p[h->fast_id[n]], v, __ATOMIC_RELEASE);
+}
+
+static bool s_fast(struct dev_host *h, enum dev_fast_kind kind)
+{
+	return h->m->ops->fast >> kind & 1;
+}
+
 static const struct dev_services services = {
 	.irq = s_irq,
 	.msi = s_msi,
@@ -189,15 +236,51 @@ static const struct dev_services services = {
 	.pci_cfg = s_pci_cfg,
 	.reset = s_reset,
 	.poweroff = s_poweroff,
+	.shadow = s_shadow,
+	.fast = s_fast,
 };
+
+/* What stands in for a device that is away. */
+static const struct dev_class away_class = { .name = "" };
+
+/* Shadows and doorbells get their numbers. */
+static int number_fast(struct dev_host *h)
+{
+	struct machine *m = h->m;
+
+	for (unsigned i = 0; i < h->cls->n_fast; i++) {
+		const struct dev_fast *f = &h->cls->fast[i];
+
+		if (f->kind == DEV_SHADOW) {
+			if (m->n_shadow == MACHINE_MAX_SHADOWS)
+				return -1;
+			h->fast_id[i] = (uint8_t)m->n_shadow++;
+		} else if (f->kind == DEV_DOORBELL) {
+			if (m->n_doorbell == MACHINE_MAX_DOORBELLS)
+				return -1;
+			m->doorbell[m->n_doorbell].dev = h->index;
+			m->doorbell[m->n_doorbell].entry = (uint8_t)i;
+			h->fast_id[i] = (uint8_t)m->n_doorbell++;
+		}
+	}
+	return 0;
+}
+
+static size_t context_align(const struct dev_class *c)
+{
+	for (unsigned i = 0; i < c->n_fast; i++)
+		if (c->fast[i].kind == DEV_READTHROUGH)
+			return 4096;
+	return 64;
+}
 
 static int add_dev(struct machine *m, const struct board_dev *b)
 {
 	struct dev_host *h = &m->host[m->n_dev];
-	const struct dev_class *c = b->cls;
+	const struct dev_class *c = b->away ? &away_class : b->cls;
 	struct dev_env env = { .svc = &services, .host = h };
 
-	if (c->n_timers > MACHINE_MAX_TIMERS || c->n_irqs > 32 ||
+	if (c->n_timers > MACHINE_MAX_TIMERS || c->n_irqs > 32 || c->n_fast > DEV_MAX_FAST ||
 	    m->n_region + c->n_regions > MACHINE_MAX_REGIONS)
 		return -1;
 	h->m = m;
@@ -205,11 +288,17 @@ static int add_dev(struct machine *m, const struct board_dev *b)
 	h->index = (uint8_t)m->n_dev;
 	h->devfn = (int16_t)b->devfn;
 	h->first_region = (uint8_t)m->n_region;
-	h->dev = m->ops->alloc(m->ctx, c->size, 64);
-	if (!h->dev)
-		return -1;
+	h->place = b->place;
+	h->away = b->away;
 	for (unsigned t = 0; t < MACHINE_MAX_TIMERS; t++)
 		h->deadline[t] = UINT64_MAX;
+	if (b->away) {
+		m->n_dev++;
+		return 0;
+	}
+	h->dev = m->ops->alloc(m->ctx, c->size, context_align(c));
+	if (!h->dev || number_fast(h))
+		return -1;
 	for (unsigned r = 0; r < c->n_regions; r++) {
 		struct machine_region *mr = &m->region[m->n_region++];
 
@@ -327,6 +416,38 @@ void machine_burst(struct machine *m, uint64_t port, unsigned size, bool write, 
 		if (!write)
 			memcpy(p, &v, size);
 	}
+}
+
+void machine_pci_cfg(struct machine *m, unsigned devfn, unsigned offset, unsigned size, bool write,
+		     uint64_t *data)
+{
+	struct dev_access a = { .data = *data & ones(size), .offset = offset, .size = (uint8_t)size,
+				.write = write };
+
+	for (unsigned i = 0; i < m->n_dev; i++)
+		if (m->host[i].devfn == (int)devfn && !m->host[i].away &&
+		    s_pci_cfg(&m->host[i], devfn, &a) == DEV_OK) {
+			*data = a.data & ones(size);
+			return;
+		}
+	*data = ones(size);
+}
+
+void machine_doorbell(struct machine *m, unsigned n)
+{
+	const struct dev_host *h;
+	const struct dev_fast *f;
+	const struct machine_region *r;
+	uint64_t v;
+
+	if (n >= m->n_doorbell)
+		return;
+	h = &m->host[m->doorbell[n].dev];
+	f = &h->cls->fast[m->doorbell[n].entry];
+	r = &m->region[h->first_region + f->region];
+	v = f->value;
+	if (r->base != DEV_UNPLACED)
+		machine_access(m, r->reg->space, r->base + f->offset, f->len, true, &v);
 }
 
 void machine_advance(struct machine *m, uint64_t now_ns)

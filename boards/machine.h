@@ -20,6 +20,8 @@ struct board_dev {
 	const struct dev_class *cls;
 	const void *cfg;
 	int devfn; /* on PCI bus 0, or -1 */
+	uint8_t place; /* for forward() */
+	bool away;     /* lives in another home: holds its number and its devfn, and nothing else */
 };
 
 /* Output line of one device to an input line of another, or to a GSI.  Several wires to one input are
@@ -27,6 +29,19 @@ struct board_dev {
 struct board_wire {
 	uint8_t from, from_line, to, to_line;
 };
+
+struct machine_fast {
+	const struct dev_fast *f;
+	enum dev_space space;
+	uint64_t base; /* port or address */
+	unsigned id;   /* SHADOW, DOORBELL */
+	uint32_t dirties;
+	uint8_t own;
+	const void *page; /* READTHROUGH */
+};
+
+#define MACHINE_MAX_SHADOWS   32u
+#define MACHINE_MAX_DOORBELLS 16u
 
 /* What the machine asks of its host.  None re-enters the machine. */
 struct machine_ops {
@@ -42,6 +57,13 @@ struct machine_ops {
 		    bool on);
 	void (*reset)(void *ctx);
 	void (*poweroff)(void *ctx);
+	/* A configuration cycle for a function that is away; NULL: nobody answers for it. */
+	enum dev_rc (*forward)(void *ctx, unsigned place, unsigned devfn, struct dev_access *a);
+	/* An entry of a class's fast table at base, the region being claimed; ends with the region's claim.
+	 * id: of its SHADOW or DOORBELL; dirties and own in ids; page: of READTHROUGH. */
+	void (*map_fast)(void *ctx, unsigned dev, const struct machine_fast *f);
+	uint32_t fast;    /* kinds in use, bit n: kind n */
+	uint64_t *shadow; /* [MACHINE_MAX_SHADOWS], include/sio/slot.h; NULL: none */
 	uint64_t wall_ns; /* wall-clock time when now_ns was 0 */
 };
 
@@ -54,7 +76,10 @@ struct dev_host {
 	uint8_t index;
 	uint8_t first_region; /* in machine.region */
 	int16_t devfn;
+	uint8_t place;
+	bool away;
 	uint32_t lines; /* output levels */
+	uint8_t fast_id[DEV_MAX_FAST]; /* of SHADOWs and DOORBELLs */
 	uint64_t deadline[MACHINE_MAX_TIMERS];
 };
 
@@ -73,6 +98,10 @@ struct machine {
 	uint64_t next_ns; /* the earliest deadline of all timers */
 	struct dev_host host[MACHINE_MAX_DEVS];
 	struct machine_region region[MACHINE_MAX_REGIONS];
+	unsigned n_shadow, n_doorbell;
+	struct {
+		uint8_t dev, entry;
+	} doorbell[MACHINE_MAX_DOORBELLS];
 	uint8_t port_map[65536]; /* index into region, plus 1; 0: nobody */
 };
 
@@ -89,6 +118,13 @@ void machine_access(struct machine *m, enum dev_space space, uint64_t addr, unsi
 /* count accesses at one port, in order (REP INS, REP OUTS). */
 void machine_burst(struct machine *m, uint64_t port, unsigned size, bool write, void *buf,
 		   uint32_t count);
+
+/* A configuration cycle that another home's host bridge makes; all ones where nothing answers. */
+void machine_pci_cfg(struct machine *m, unsigned devfn, unsigned offset, unsigned size, bool write,
+		     uint64_t *data);
+
+/* Doorbell n was rung: the write that it stands for. */
+void machine_doorbell(struct machine *m, unsigned n);
 
 /* Time goes on (never back); fires timers that are due, in order of their deadlines. */
 void machine_advance(struct machine *m, uint64_t now_ns);

@@ -63,10 +63,10 @@ static size_t text_len(const char *s, size_t max)
 	return n;
 }
 
-static struct pc_file file_of(const struct sio_blob *b)
+static struct pc_file file_of(const struct pc_io *io, const struct sio_blob *b)
 {
 	return (struct pc_file){ .name = b->name,
-				 .data = (const void *)(uintptr_t)b->addr,
+				 .data = (const void *)(io->base + b->addr),
 				 .len = b->len };
 }
 
@@ -86,15 +86,15 @@ static int make_tables(const struct pc_io *io, const struct machine_ops *ops, vo
 
 	memcpy(t.uuid, io->cfg->uuid, sizeof(t.uuid));
 	for (unsigned i = 0; i < PC_MAX_DISKS; i++)
-		t.disks |= (unsigned)!!io->disk[i].blk << i;
+		t.disks |= (unsigned)(io->disk[i].blk || io->disk[i].elsewhere) << i;
 	for (unsigned i = 0; i < io->cfg->n_blobs && i < SIO_MAX_BLOBS; i++) {
 		const struct sio_blob *b = &io->cfg->blob[i];
 
 		switch (b->kind) {
-		case SIO_BLOB_KERNEL: t.kernel = file_of(b); break;
-		case SIO_BLOB_INITRD: t.initrd = file_of(b); break;
-		case SIO_BLOB_CMDLINE: t.cmdline = file_of(b); break;
-		case SIO_BLOB_FILE: files[t.n_files++] = file_of(b);
+		case SIO_BLOB_KERNEL: t.kernel = file_of(io, b); break;
+		case SIO_BLOB_INITRD: t.initrd = file_of(io, b); break;
+		case SIO_BLOB_CMDLINE: t.cmdline = file_of(io, b); break;
+		case SIO_BLOB_FILE: files[t.n_files++] = file_of(io, b);
 		}
 	}
 	t.file = files;
@@ -120,27 +120,31 @@ int pc_init(struct machine *m, struct machine_ops *ops, void *ctx, const struct 
 	struct uart_cfg com = { .base = COM1, .chr = io->console };
 	struct debugcon_cfg dbg = { .chr = io->debugcon };
 	struct fwcfg_cfg fwcfg;
-	const struct board_dev devs[N_DEVS] = {
-		[I440FX] = { &i440fx_class, NULL, DEVFN(0, 0) },
-		[ISA] = { &piix3_isa_class, NULL, DEVFN(1, 0) },
-		[IDE] = { &piix3_ide_class, &ide, DEVFN(1, 1) },
-		[PM] = { &piix4_pm_class, NULL, DEVFN(1, 3) },
-		[RTC] = { &rtc_class, &rtc, -1 },
-		[I8042] = { &i8042_class, NULL, -1 },
-		[COM] = { &uart_class, &com, -1 },
-		[PORT92] = { &port92_class, NULL, -1 },
-		[POST] = { &post_class, NULL, -1 },
-		[FWCFG] = { &fwcfg_class, &fwcfg, -1 },
+	uint32_t local = io->cfg->local ? io->cfg->local : UINT32_MAX;
+	struct board_dev devs[N_DEVS] = {
+		[I440FX] = { &i440fx_class, NULL, DEVFN(0, 0), SIO_PLACE_PCI, false },
+		[ISA] = { &piix3_isa_class, NULL, DEVFN(1, 0), SIO_PLACE_PCI, false },
+		[IDE] = { &piix3_ide_class, &ide, DEVFN(1, 1), SIO_PLACE_IDE, false },
+		[PM] = { &piix4_pm_class, NULL, DEVFN(1, 3), SIO_PLACE_PM, false },
+		[RTC] = { &rtc_class, &rtc, -1, SIO_PLACE_RTC, false },
+		[I8042] = { &i8042_class, NULL, -1, SIO_PLACE_I8042, false },
+		[COM] = { &uart_class, &com, -1, SIO_PLACE_UART, false },
+		[PORT92] = { &port92_class, NULL, -1, SIO_PLACE_PORTS, false },
+		[POST] = { &post_class, NULL, -1, SIO_PLACE_PORTS, false },
+		[FWCFG] = { &fwcfg_class, &fwcfg, -1, SIO_PLACE_FWCFG, false },
 		/* The BIOS looks whether the port answers; without a listener it is not there. */
-		[DEBUGCON] = { &debugcon_class, &dbg, -1 },
+		[DEBUGCON] = { &debugcon_class, &dbg, -1, SIO_PLACE_PORTS, false },
 	};
 	unsigned failed;
 
+	for (unsigned i = 0; i < N_DEVS; i++)
+		devs[i].away = !(local >> devs[i].place & 1);
 	if (!tables) {
 		*why = "no memory for tables";
 		return -1;
 	}
-	if (make_tables(io, ops, ctx, tables, why))
+	/* Half of what private memory holds: only where they are shown. */
+	if ((local >> SIO_PLACE_FWCFG & 1) && make_tables(io, ops, ctx, tables, why))
 		return -1;
 	fwcfg = (struct fwcfg_cfg){ .items = tables->item, .n = tables->n };
 	for (unsigned i = 0; i < PC_MAX_DISKS; i++) {

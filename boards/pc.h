@@ -13,10 +13,12 @@
 struct pc_disk {
 	struct blk *blk; /* NULL: no drive there */
 	const char *serial, *model;
+	bool elsewhere; /* there is one, in another home */
 };
 
 struct pc_io {
-	const struct sio_config *cfg;
+	const struct sio_config *cfg; /* local: what is built here; all of it where no bit is set */
+	uintptr_t base;               /* where address 0 of the blobs is */
 	struct pc_disk disk[PC_MAX_DISKS]; /* channel * 2 + drive */
 	struct chr *console;               /* COM1 */
 	struct chr *debugcon;              /* NULL: port 402h is not there */

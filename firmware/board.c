@@ -17,26 +17,31 @@ static void *b_ram(void *ctx, uint64_t gpa, uint64_t len)
 		const struct sio_ram *r = &fw.cfg->ram[i];
 
 		if (gpa >= r->base && gpa - r->base <= r->len && len <= r->len - (gpa - r->base))
-			return (void *)gpa;
+			return fw_ptr(gpa);
 	}
 	return NULL;
 }
 
 static uint64_t b_gpa(void *ctx, const void *p)
 {
-	return (uint64_t)p;
+	return (uintptr_t)p - fw.base;
 }
 
 static void b_gsi(void *ctx, unsigned gsi, bool level)
 {
+	if (fw.cfg->irq_doorbells >> gsi & 1) {
+		if (level)
+			hv_edge(gsi);
+		return;
+	}
 	/* Two contexts' operations may be carried out in another order than they were made in under
 	 * the lock; the sequence number lets the other side notice. */
-	hv_op(fw.slot, SIO_OP_IRQ, gsi, level, ++fw.irq_seq[gsi]);
+	fw_op(SIO_OP_IRQ, gsi, level, ++fw.irq_seq[gsi], 0);
 }
 
 static void b_msi(void *ctx, uint64_t addr, uint32_t data)
 {
-	hv_op(fw.slot, SIO_OP_MSI, data, addr, 0);
+	fw_op(SIO_OP_MSI, data, addr, 0, 0);
 }
 
 static void b_map(void *ctx, unsigned dev, enum dev_space space, uint64_t base, uint32_t len,
@@ -45,31 +50,73 @@ static void b_map(void *ctx, unsigned dev, enum dev_space space, uint64_t base, 
 	uint32_t sp = space == DEV_PIO ? SIO_SPACE_PIO : SIO_SPACE_MMIO;
 
 	if (on)
-		hv_op(fw.slot, SIO_OP_MAP, SIO_MAP_ARG(sp, SIO_MAP_REFLECT, dev + 1), base, len);
+		fw_op(SIO_OP_MAP, SIO_MAP_ARG(sp, SIO_MAP_REFLECT, dev + 1), base, len, 0);
 	else
-		hv_op(fw.slot, SIO_OP_UNMAP, sp, base, len);
+		fw_op(SIO_OP_UNMAP, sp, base, len, 0);
+}
+
+_Static_assert((int)DEV_POSTED == SIO_MAP_POSTED && (int)DEV_SHADOW == SIO_MAP_SHADOW &&
+		       (int)DEV_CLOCK == SIO_MAP_CLOCK && (int)DEV_DOORBELL == SIO_MAP_DOORBELL &&
+		       (int)DEV_READTHROUGH == SIO_MAP_READTHROUGH,
+	       "models/dev.h and sio/slot.h number them alike");
+_Static_assert(MACHINE_MAX_SHADOWS == SIO_MAX_SHADOWS &&
+		       MACHINE_MAX_DOORBELLS == SIO_MAX_DOORBELLS,
+	       "sio/slot.h");
+
+static void b_map_fast(void *ctx, unsigned dev, const struct machine_fast *m)
+{
+	const struct dev_fast *f = m->f;
+	uint32_t sp = m->space == DEV_PIO ? SIO_SPACE_PIO : SIO_SPACE_MMIO;
+	uint64_t c = 0;
+
+	switch (f->kind) {
+	case DEV_POSTED: c = SIO_POSTED_C(m->dirties, m->own, f->care, f->not_if); break;
+	case DEV_SHADOW: c = m->id; break;
+	case DEV_CLOCK: c = f->value | (uint64_t)f->bits << 32; break;
+	case DEV_DOORBELL: c = f->value | (uint64_t)m->id << 32; break;
+	case DEV_READTHROUGH: c = (uintptr_t)m->page - fw.base - SIO_PRIV_BASE; break;
+	}
+	fw_op(SIO_OP_MAP, SIO_MAP_ARG(sp, f->kind, dev + 1), m->base, f->len, c);
+}
+
+static enum dev_rc b_forward(void *ctx, unsigned place, unsigned devfn, struct dev_access *a)
+{
+	struct sio_slot_shared *s = fw.slot;
+
+	s->forward = (struct sio_request){
+		.kind = SIO_REQ_PCICFG,
+		.write = a->write,
+		.size = a->size,
+		.count = 1,
+		.addr = devfn << 8 | a->offset,
+		.data = a->data,
+		.place = place,
+	};
+	hv_call(s, SIO_HC_FORWARD);
+	a->data = s->forward.data;
+	return DEV_OK;
 }
 
 static void b_reset(void *ctx)
 {
 	fw.console_due_ns = 0; /* the guest's last words */
-	hv_op(fw.slot, SIO_OP_RESET, 0, 0, 0);
+	fw_op(SIO_OP_RESET, 0, 0, 0, 0);
 }
 
 static void b_poweroff(void *ctx)
 {
 	fw.console_due_ns = 0;
-	hv_op(fw.slot, SIO_OP_POWEROFF, 0, 0, 0);
+	fw_op(SIO_OP_POWEROFF, 0, 0, 0, 0);
 }
 
 static uint32_t pv_read(void *ctx, uint64_t addr)
 {
-	return *(volatile uint32_t *)addr;
+	return hv_mmio_read(addr);
 }
 
 static void pv_write(void *ctx, uint64_t addr, uint32_t v)
 {
-	*(volatile uint32_t *)addr = v;
+	hv_mmio_write(addr, v);
 }
 
 static void pv_log(void *ctx, const char *text)
@@ -100,7 +147,7 @@ static size_t log_write(struct chr *c, const uint8_t *buf, size_t n)
 		if (buf[i] != '\n')
 			l->line[l->n++] = (char)buf[i];
 		if (buf[i] == '\n' || l->n == sizeof(l->line)) {
-			hv_log(fw.slot, SIO_LOG_DEBUG, l->line, l->n);
+			fw_log_text(SIO_LOG_DEBUG, l->line, l->n);
 			l->n = 0;
 		}
 	}
@@ -118,7 +165,12 @@ static void start_front_ends(struct pc_io *io)
 		const struct sio_device *d = &fw.cfg->device[i];
 		uint64_t window = SIO_VIRTIO_BASE + (uint64_t)d->window * SIO_VIRTIO_STRIDE;
 
-		if (d->kind == SIO_DEV_BLK && d->unit < PC_MAX_DISKS && fw.n_disks < FW_MAX_DISKS) {
+		if (d->kind == SIO_DEV_BLK && d->unit < PC_MAX_DISKS && d->window == SIO_NO_WINDOW) {
+			io->disk[d->unit].elsewhere = true;
+		} else if (d->window == SIO_NO_WINDOW) {
+			continue;
+		} else if (d->kind == SIO_DEV_BLK && d->unit < PC_MAX_DISKS &&
+			   fw.n_disks < FW_MAX_DISKS) {
 			struct virtio_blk *b = fw_alloc(sizeof(*b), 64);
 
 			if (virtio_blk_init(b, &pv, window))
@@ -126,7 +178,8 @@ static void start_front_ends(struct pc_io *io)
 					 d->unit);
 			fw.disk_window[fw.n_disks] = (uint8_t)d->window;
 			fw.disk[fw.n_disks++] = b;
-			io->disk[d->unit] = (struct pc_disk){ &b->blk, d->serial, d->model };
+			io->disk[d->unit] =
+				(struct pc_disk){ &b->blk, d->serial, d->model, false };
 		} else if (d->kind == SIO_DEV_CONSOLE && !fw.console) {
 			fw.console = fw_alloc(sizeof(*fw.console), 64);
 			if (virtio_console_init(fw.console, &pv, window))
@@ -142,9 +195,11 @@ static void name_models(void)
 		char name[16] = { 0 };
 		uint64_t w[2];
 
+		if (fw.machine->host[i].away)
+			continue;
 		fmt(name, sizeof(name), "%s", fw.machine->host[i].cls->name);
 		memcpy(w, name, sizeof(w));
-		hv_op(fw.slot, SIO_OP_MODEL, i + 1, w[0], w[1]);
+		fw_op(SIO_OP_MODEL, i + 1, w[0], w[1], 0);
 	}
 }
 
@@ -159,12 +214,16 @@ void fw_board_init(void)
 		.map = b_map,
 		.reset = b_reset,
 		.poweroff = b_poweroff,
+		.forward = b_forward,
+		.map_fast = b_map_fast,
 	};
-	struct pc_io io = { .cfg = fw.cfg };
+	struct pc_io io = { .cfg = fw.cfg, .base = fw.base };
 	struct log_chr *log;
 	const char *why = "";
 
 	ops.wall_ns = fw.cfg->wall_ns;
+	ops.fast = fw.cfg->fast;
+	ops.shadow = ((struct sio_shadow_page_shared *)fw_ptr(SIO_PRIV_BASE + SIO_SHADOW_OFF))->entry;
 	fw.machine = fw_alloc(sizeof(*fw.machine), 64);
 	start_front_ends(&io);
 	if (fw.cfg->flags & SIO_CFG_DEBUGCON) {

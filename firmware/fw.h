@@ -2,12 +2,17 @@
 /*
  * fw.h - the firmware's inside: one image, one state, a loop for each context.
  *
+ * The same sources serve each home of the models; what differs is how a context is entered and left, and
+ * where memory is: kvm/ for the companion VM, placements/ for processes.  That part calls fw_init() once,
+ * in context 0, and then fw_request() for each request.
+ *
  * One lock guards everything but a context's own slot.  While a context holds it, fw.slot is that
  * context's slot, so that operations and log lines find their way.
  */
 #ifndef FIRMWARE_FW_H
 #define FIRMWARE_FW_H
 
+#include <stdarg.h>
 #include <stdatomic.h>
 
 #include "boards/machine.h"
@@ -23,7 +28,10 @@ struct fw {
 	atomic_flag lock;
 	struct sio_slot_shared *slot;
 	const struct sio_config *cfg;
-	uint64_t heap, heap_end;
+	/* Where companion-physical address 0 is: the firmware proper is mapped one to one, a process has the
+	 * same layout somewhere else. */
+	uintptr_t base;
+	uint64_t heap, heap_end; /* addresses of the heap, base included */
 	struct machine *machine;
 	struct virtio_blk *disk[FW_MAX_DISKS];
 	uint8_t disk_window[FW_MAX_DISKS];
@@ -36,23 +44,27 @@ struct fw {
 
 extern struct fw fw;
 
-/* hv_*: the hypervisor behind numbers; hv.c for KVM. */
-void hv_return(struct sio_slot_shared *s); /* comes back with the next request */
-void hv_wait(struct sio_slot_shared *s);
-void hv_flush(struct sio_slot_shared *s);
-void hv_yield(void);
-void hv_log(struct sio_slot_shared *s, enum sio_log_level level, const char *text, size_t len);
-_Noreturn void hv_panic(struct sio_slot_shared *s, const char *why, size_t len);
-void hv_op(struct sio_slot_shared *s, uint32_t code, uint32_t arg, uint64_t a, uint64_t b);
+/* What the home gives: a hypercall of the context whose slot s is, registers of PV devices at
+ * companion-physical addresses, a panic with a backtrace if it can have one. */
+void hv_call(struct sio_slot_shared *s, enum sio_hypercall n);
+uint32_t hv_mmio_read(uint64_t addr);
+void hv_mmio_write(uint64_t addr, uint32_t v);
+void hv_edge(unsigned gsi); /* of sio_config.irq_doorbells */
+_Noreturn void fw_panic(const char *f, ...) __attribute__((format(printf, 1, 2)));
 
-struct sio_slot_shared *fw_slot_of(unsigned context);
+/* core.c */
 void fw_lock(struct sio_slot_shared *mine);
 void fw_unlock(void);
 void *fw_alloc(size_t size, size_t align); /* zeroed; panics when the heap is used up */
+void *fw_ptr(uint64_t addr);               /* of a companion-physical address */
+struct sio_slot_shared *fw_slot_of(unsigned context);
+void fw_op(uint32_t code, uint32_t arg, uint64_t a, uint64_t b, uint64_t c);
 void fw_log(enum sio_log_level level, const char *f, ...) __attribute__((format(printf, 2, 3)));
-_Noreturn void fw_panic(const char *f, ...) __attribute__((format(printf, 1, 2)));
+void fw_log_text(enum sio_log_level level, const char *text, size_t len);
+void fw_set_text(struct sio_slot_shared *s, const char *text, size_t len);
 
-void fw_board_init(void);                  /* board.c: wires the machine */
-_Noreturn void fw_serve(unsigned context); /* serve.c: the loops */
+void fw_init(const struct sio_config *cfg); /* context 0, first: checks, heap, board */
+void fw_board_init(void);                   /* board.c: wires the machine */
+void fw_request(struct sio_slot_shared *s); /* serve.c: one request, from slot to slot */
 
 #endif

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* serve.c - requests in, answers out: the loops of the vCPUs' contexts and of the I/O context. */
+/* serve.c - requests in, answers out. */
 #include <string.h>
 
 #include "firmware/fw.h"
@@ -30,7 +30,7 @@ static void pump(uint64_t now)
 	next = fw.machine->next_ns < fw.console_due_ns ? fw.machine->next_ns : fw.console_due_ns;
 	if (next < fw.timer_ns) {
 		fw.timer_ns = next;
-		hv_op(fw.slot, SIO_OP_TIMER, 0, next, 0);
+		fw_op(SIO_OP_TIMER, 0, next, 0, 0);
 	}
 }
 
@@ -38,7 +38,9 @@ static uint64_t access(const struct sio_request *r, uint8_t *data)
 {
 	uint64_t v = r->data;
 
-	if (r->count == 1)
+	if (r->kind == SIO_REQ_PCICFG)
+		machine_pci_cfg(fw.machine, (unsigned)r->addr >> 8, r->addr & 0xff, r->size, r->write, &v);
+	else if (r->count == 1)
 		machine_access(fw.machine, r->kind == SIO_REQ_PIO ? DEV_PIO : DEV_MMIO, r->addr,
 			       r->size, r->write, &v);
 	else
@@ -46,33 +48,59 @@ static uint64_t access(const struct sio_request *r, uint8_t *data)
 	return v;
 }
 
-_Noreturn void fw_serve(unsigned context)
+/* Writes that the guest has gone on from. A run to one port (REP OUTS) is one burst: its items are
+ * gathered where their entries were. */
+static void posted(struct sio_posted *p, uint32_t n)
 {
-	struct sio_slot_shared *s = fw_slot_of(context);
-	bool io = context == fw.cfg->n_vcpus;
+	for (uint32_t i = 0, k; i < n; i = k) {
+		enum dev_space space = p[i].space == SIO_SPACE_PIO ? DEV_PIO : DEV_MMIO;
+		uint64_t addr = p[i].addr, v = p[i].data;
+		unsigned size = p[i].size;
+		uint8_t *run = (uint8_t *)&p[i];
 
-	for (;;) {
-		struct sio_request r;
-
-		if (io)
-			hv_wait(s);
-		else
-			hv_return(s);
-		r = s->req;
-		fw_lock(s);
-		if (r.kind == SIO_REQ_EVENT) {
-			if (r.events & SIO_EVENT_TIMER)
-				fw.timer_ns = UINT64_MAX;
-			for (unsigned i = 0; i < fw.n_disks; i++)
-				if (r.events >> fw.disk_window[i] & 1)
-					virtio_blk_event(fw.disk[i]);
+		for (k = i + 1; space == DEV_PIO && k < n && p[k].space == SIO_SPACE_PIO &&
+				p[k].addr == addr && p[k].size == size;
+		     k++)
+			;
+		if (k == i + 1) {
+			machine_access(fw.machine, space, addr, size, true, &v);
+			continue;
 		}
-		machine_advance(fw.machine, r.now_ns);
-		if (r.kind == SIO_REQ_PIO || r.kind == SIO_REQ_MMIO)
-			s->answer = access(&r, s->data);
-		else if (r.kind == SIO_REQ_RESET)
-			machine_reset(fw.machine);
-		pump(fw.machine->now_ns);
-		fw_unlock();
+		for (uint32_t j = i; j < k; j++) {
+			uint64_t item = p[j].data;
+
+			memcpy(run + (j - i) * size, &item, size);
+		}
+		machine_burst(fw.machine, addr, size, true, run, k - i);
 	}
+}
+
+static void events(uint64_t e)
+{
+	if (e & SIO_EVENT_TIMER)
+		fw.timer_ns = UINT64_MAX;
+	for (unsigned i = 0; i < MACHINE_MAX_DOORBELLS; i++)
+		if (e >> (SIO_EVENT_DOORBELL + i) & 1)
+			machine_doorbell(fw.machine, i);
+	for (unsigned i = 0; i < fw.n_disks; i++)
+		if (e >> fw.disk_window[i] & 1)
+			virtio_blk_event(fw.disk[i]);
+}
+
+void fw_request(struct sio_slot_shared *s)
+{
+	struct sio_request r = s->req;
+
+	fw_lock(s);
+	machine_advance(fw.machine, r.now_ns);
+	if (r.n_posted)
+		posted(s->posted, r.n_posted);
+	if (r.events)
+		events(r.events);
+	if (r.kind == SIO_REQ_PIO || r.kind == SIO_REQ_MMIO || r.kind == SIO_REQ_PCICFG)
+		s->answer = access(&r, s->data);
+	else if (r.kind == SIO_REQ_RESET)
+		machine_reset(fw.machine);
+	pump(fw.machine->now_ns);
+	fw_unlock();
 }

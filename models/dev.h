@@ -59,6 +59,42 @@ struct dev_region {
 			* is not listed answers DEV_NO_REG */
 };
 
+/*
+ * Ranges of registers whose accesses need not reach the model at once (the fast paths of include/sio/slot.h,
+ * where their rules are). A class lists them; a host may use some, all or none, and the guest can't tell.
+ *
+ *   POSTED       writes may come late, in order, before the next access of any other kind.  While one is
+ *                queued, shadows of its own registers are stale, and those of dirties, unless shadow own is
+ *                valid and equals the value written in the bits of care.  With a bit of not_if it is never
+ *                late.
+ *   SHADOW       reads have no side effect and give what dev_shadow() said last, while that is valid.
+ *                len 0: read by nobody, for own.
+ *   CLOCK        reads give bits bits of now_ns * value / 10^9.
+ *   DOORBELL     writing value may come late, after posted writes and before any other access.
+ *   READTHROUGH  reads have no side effect and give what is in the context at offset value; both in whole
+ *                pages of 4 KiB.
+ */
+enum dev_fast_kind {
+	DEV_POSTED = 1,
+	DEV_SHADOW = 2,
+	DEV_CLOCK = 3,
+	DEV_DOORBELL = 4,
+	DEV_READTHROUGH = 5,
+};
+
+#define DEV_MAX_FAST  32u
+#define DEV_NO_SHADOW 0xffu
+
+struct dev_fast {
+	uint8_t kind, region;
+	uint8_t without; /* of no use if any of these kinds (bit n: kind n) is in use */
+	uint8_t bits;
+	uint32_t offset, len; /* in the region; CLOCK, SHADOW, DOORBELL: the one size of an access */
+	uint32_t dirties;     /* bit n: entry n of the table */
+	uint8_t own, care, not_if;
+	uint32_t value;
+};
+
 struct dev_host; /* each host defines its own */
 
 struct dev_services {
@@ -88,6 +124,10 @@ struct dev_services {
 	/* Takes effect once the entry is over. */
 	void (*reset)(struct dev_host *);
 	void (*poweroff)(struct dev_host *);
+	/* Entry n of the class's fast table, a SHADOW, is value now; or invalid.  NULL: none is in use. */
+	void (*shadow)(struct dev_host *, unsigned n, uint32_t value, bool valid);
+	/* Is this kind in use?  NULL: none is. */
+	bool (*fast)(struct dev_host *, enum dev_fast_kind);
 };
 
 struct dev_env {
@@ -101,6 +141,8 @@ struct dev_class {
 	size_t state_off, state_size; /* the guest-visible state inside it: no pointers */
 	const struct dev_region *regions;
 	unsigned n_regions, n_irqs, n_timers;
+	const struct dev_fast *fast;
+	unsigned n_fast; /* at most DEV_MAX_FAST */
 	/* cfg is the class's own const configuration struct (NULL where it needs none).  Copies what it
 	 * needs of env and cfg, leaves power-on state.  0, or -1 if cfg makes no sense. */
 	int (*init)(void *d, const struct dev_env *env, const void *cfg);
@@ -152,6 +194,15 @@ static inline uint64_t dev_wall_ns(const struct dev_env *e)
 static inline void dev_arm(const struct dev_env *e, unsigned timer, uint64_t deadline_ns)
 {
 	e->svc->arm(e->host, timer, deadline_ns);
+}
+static inline void dev_shadow(const struct dev_env *e, unsigned n, uint32_t value, bool valid)
+{
+	if (e->svc->shadow)
+		e->svc->shadow(e->host, n, value, valid);
+}
+static inline bool dev_uses(const struct dev_env *e, enum dev_fast_kind kind)
+{
+	return e->svc->fast && e->svc->fast(e->host, kind);
 }
 static inline void dev_place(const struct dev_env *e, unsigned region, uint64_t base)
 {

@@ -9,12 +9,12 @@
 #include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/epoll.h>
 #include <sys/eventfd.h>
 #include <sys/ioctl.h>
 #include <sys/random.h>
 #include <sys/signalfd.h>
 #include <sys/stat.h>
-#include <sys/timerfd.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -64,10 +64,10 @@ void domain_kick_all(struct domain *d)
 	uint64_t one = 1;
 
 	for (unsigned i = 0; i < d->n_vcpus; i++)
-		if (d->vcpu[i].ctx.thread)
-			pthread_kill(d->vcpu[i].ctx.thread, SIGUSR1);
-	if (d->io.thread)
-		pthread_kill(d->io.thread, SIGUSR1);
+		if (d->vcpu[i].thread)
+			pthread_kill(d->vcpu[i].thread, SIGUSR1);
+	if (d->io_thread)
+		pthread_kill(d->io_thread, SIGUSR1);
 	if (write(d->kick_fd, &one, sizeof(one)) < 0 && write(d->done_fd, &one, sizeof(one)) < 0)
 		return;
 	if (write(d->done_fd, &one, sizeof(one)) < 0)
@@ -91,20 +91,27 @@ void domain_wish(struct domain *d, enum wish w, int status)
 #define FW_FAILS_MAX      5u
 #define FW_FAIL_WINDOW_NS 60000000000ull
 
-void domain_fw_failed(struct domain *d)
+void domain_home_failed(struct home *h)
 {
-	if (atomic_exchange(&d->fw_dead, true))
+	struct domain *d = h->d;
+	const char *what = h->kind == HOME_FIRMWARE ? "firmware" : h->ops->name;
+	/* A process that ended takes nothing of the guest with it but the devices' state. */
+	bool alone = h->kind != HOME_FIRMWARE && d->started;
+
+	if (atomic_exchange(&h->dead, true))
 		return;
 	if (domain_now_ns(d) - d->fw_fail_ns > FW_FAIL_WINDOW_NS) {
 		d->fw_fail_ns = domain_now_ns(d);
 		d->fw_fails = 0;
 	}
 	if (d->opt->on_panic == ON_PANIC_RESET && ++d->fw_fails > FW_FAILS_MAX) {
-		msg("the domain is stopped: its firmware failed %u times within a minute",
-		    d->fw_fails);
+		msg("the domain is stopped: its %s failed %u times within a minute", what, d->fw_fails);
 		domain_wish(d, WISH_STOP, 1);
+	} else if (d->opt->on_panic == ON_PANIC_RESET && alone) {
+		msg("its devices are reset in a fresh %s (--on-panic=reset)", what);
+		domain_wish(d, WISH_REHOME, 1);
 	} else if (d->opt->on_panic == ON_PANIC_RESET) {
-		msg("the domain is reset with a fresh firmware (--on-panic=reset)");
+		msg("the domain is reset with a fresh %s (--on-panic=reset)", what);
 		domain_wish(d, WISH_RESET, 1);
 	} else {
 		msg("the domain is stopped (--on-panic=reset would restart it)");
@@ -150,7 +157,7 @@ static int add_blobs(struct domain *d)
 			continue;
 		b->kind = want[i].kind;
 		if (memory_add_blob(d, want[i].path, want[i].text,
-				    want[i].text ? strlen(want[i].text) : 0, &b->addr, &b->len))
+				    want[i].text ? strlen(want[i].text) : 0, b, &d->blob_fd[d->n_blobs]))
 			return -1;
 		total += b->len;
 		d->n_blobs++;
@@ -158,19 +165,6 @@ static int add_blobs(struct domain *d)
 	if (total > d->ram_low) {
 		msg("--mem %llu MiB: the kernel and its initial RAM disk do not fit into that",
 		    (unsigned long long)d->opt->mem >> 20);
-		return -1;
-	}
-	return 0;
-}
-
-/* So that a bad image is found before anything is created. */
-static int check_image(struct domain *d)
-{
-	char err[200];
-	uint64_t entry;
-
-	if (image_load(d, &entry, err, sizeof(err))) {
-		msg("can't load the firmware %s: %s", d->opt->firmware, err);
 		return -1;
 	}
 	return 0;
@@ -204,78 +198,12 @@ static void make_uuid(uint8_t *u)
 	u[8] = (uint8_t)((u[8] & 63) | 0x80);
 }
 
-static int fill_config(struct domain *d)
+int domain_start_homes(struct domain *d)
 {
-	struct sio_config c = {
-		.magic = SIO_CONFIG_MAGIC,
-		.version = SIO_ABI_VERSION,
-		.size = sizeof(c),
-		.n_vcpus = d->n_vcpus,
-		.flags = (d->opt->debugcon ? SIO_CFG_DEBUGCON : 0) |
-			 (d->opt->boot_menu ? SIO_CFG_BOOT_MENU : 0),
-		.priv_size = d->priv_size,
-		.wall_ns = mono_ns(CLOCK_REALTIME) - domain_now_ns(d),
-		.apic_id_last = d->n_vcpus - 1,
-		.n_ram = d->ram_high ? 2 : 1,
-		.ram = { { 0, d->ram_low }, { GUEST_HIGH, d->ram_high } },
-	};
-	c.n_blobs = d->n_blobs;
-	memcpy(c.blob, d->blob, sizeof(d->blob));
-	for (unsigned i = 0; i < d->opt->n_disks; i++) {
-		struct sio_device *v = &c.device[c.n_devices++];
-
-		*v = (struct sio_device){ .kind = SIO_DEV_BLK, .window = i, .unit = i };
-		memcpy(v->serial, d->opt->serial[i], sizeof(v->serial));
-		memcpy(v->model, d->opt->model[i], sizeof(v->model));
-	}
-	c.device[c.n_devices++] =
-		(struct sio_device){ .kind = SIO_DEV_CONSOLE, .window = d->n_windows - 1 };
-	c.map_top = d->blob_top;
-	memcpy(c.uuid, d->uuid, sizeof(c.uuid));
-	memcpy(d->priv + SIO_CONFIG_OFF, &c, sizeof(c));
-	return 0;
-}
-
-static int context_start(struct context *c, uint64_t entry)
-{
-	c->last = (struct sio_request){ .kind = SIO_REQ_NONE };
-	return context_enter_regs(c, entry) || context_run(c) ? -1 : 0;
-}
-
-int domain_start_firmware(struct domain *d)
-{
-	struct sio_config *cfg = (struct sio_config *)(d->priv + SIO_CONFIG_OFF);
-	char err[200];
-	uint64_t entry;
-
-	for (unsigned i = 0; i < d->n_windows; i++) {
-		uint64_t zero = 0;
-
-		vmmio_access(d->window[i], VIRTIO_MMIO_STATUS, 4, true, &zero);
-	}
-	for (unsigned p = 0; p < 65536; p++)
-		d->port_model[p] = 0;
-	d->n_mmio = 0;
-	memset(d->irq_seq, 0, sizeof(d->irq_seq));
-	memset(d->priv, 0, d->priv_size);
-	if (fill_config(d))
-		return -1;
-	if (image_load(d, &entry, err, sizeof(err))) {
-		msg("can't load the firmware %s: %s", d->opt->firmware, err);
-		return -1;
-	}
-	cfg->heap_base = SIO_PRIV_BASE + SIO_IMAGE_OFF + d->image_len;
-	cfg->heap_len = d->priv_size - SIO_IMAGE_OFF - d->image_len;
-	d->fw_dead = false;
-	d->events = 0;
-	/* All of them are started from this thread; each goes to its own afterwards. */
-	for (unsigned i = 0; i < d->n_vcpus; i++) {
-		vcpu_thread_init(d->vcpu[i].ctx.run, NULL);
-		if (context_start(&d->vcpu[i].ctx, entry))
+	for (unsigned i = 0; i < N_HOMES; i++)
+		if (d->home[i] && home_start(d->home[i]))
 			return -1;
-	}
-	vcpu_thread_init(d->io.run, NULL);
-	return context_start(&d->io, entry);
+	return 0;
 }
 
 static int read_image(struct domain *d)
@@ -300,7 +228,7 @@ static int read_image(struct domain *d)
 	return 0;
 }
 
-static int create_vms(struct domain *d)
+static int create_guest_vm(struct domain *d)
 {
 	static const struct {
 		int cap;
@@ -324,15 +252,10 @@ static int create_vms(struct domain *d)
 		}
 	d->run_size = (size_t)ioctl(d->kvm, KVM_GET_VCPU_MMAP_SIZE, 0);
 	d->guest_vm = ioctl(d->kvm, KVM_CREATE_VM, 0);
-	d->comp_vm = ioctl(d->kvm, KVM_CREATE_VM, 0);
-	if (d->guest_vm < 0 || d->comp_vm < 0)
-		return fail_errno("can't create the virtual machines");
+	if (d->guest_vm < 0)
+		return fail_errno("can't create the guest VM");
 	if (ioctl(d->guest_vm, KVM_SET_IDENTITY_MAP_ADDR, &map) < 0 ||
 	    ioctl(d->guest_vm, KVM_SET_TSS_ADDR, map + 0x1000) < 0)
-		return fail_errno("KVM_SET_TSS_ADDR");
-	map = 0xfefe0000;
-	if (ioctl(d->comp_vm, KVM_SET_IDENTITY_MAP_ADDR, &map) < 0 ||
-	    ioctl(d->comp_vm, KVM_SET_TSS_ADDR, map + 0x1000) < 0)
 		return fail_errno("KVM_SET_TSS_ADDR");
 	if (ioctl(d->guest_vm, KVM_CREATE_IRQCHIP, 0) < 0 ||
 	    ioctl(d->guest_vm, KVM_CREATE_PIT2, &pit) < 0)
@@ -347,15 +270,6 @@ static int create_vms(struct domain *d)
 	return 0;
 }
 
-static void add_range(struct domain *d, uint64_t gpa, uint64_t len, uint8_t *hva)
-{
-	struct vmem *m = &d->vmem;
-
-	m->r[m->n].gpa = gpa;
-	m->r[m->n].len = len;
-	m->r[m->n++].hva = hva;
-}
-
 static void on_message(void *ctx, const char *text)
 {
 	(void)ctx;
@@ -367,38 +281,89 @@ static void on_quit(void *ctx)
 	domain_wish(ctx, WISH_STOP, 0);
 }
 
+/* FAST_IRQ: edges of ISA interrupts through eventfds, for the companion VM to ring without leaving. */
+#define EDGE_GSIS (1u << 1 | 1u << 4 | 1u << 8 | 1u << 12 | 1u << 14 | 1u << 15)
+
+static int make_irqfds(struct domain *d)
+{
+	struct home *h = d->home[HOME_FIRMWARE];
+
+	for (unsigned i = 0; i < N_GSI; i++) {
+		struct kvm_irqfd irq = { .gsi = i };
+		struct kvm_ioeventfd io = { .addr = SIO_IRQ_PORT + i, .len = 1, .flags = KVM_IOEVENTFD_FLAG_PIO };
+
+		d->gsi_fd[i] = -1;
+		if (!(d->opt->fast >> FAST_IRQ & 1) || !(EDGE_GSIS >> i & 1))
+			continue;
+		d->gsi_fd[i] = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+		irq.fd = (uint32_t)d->gsi_fd[i];
+		io.fd = d->gsi_fd[i];
+		if (d->gsi_fd[i] < 0 || ioctl(d->guest_vm, KVM_IRQFD, &irq) < 0 ||
+		    (h && ioctl(h->vm, KVM_IOEVENTFD, &io) < 0))
+			return fail_errno("can't wire interrupt %u to an eventfd (--fast irq)", i);
+	}
+	return 0;
+}
+
+/* Which homes there are, and what lives in each. */
+static int create_homes(struct domain *d)
+{
+	uint32_t places[N_HOMES] = { 0 };
+
+	for (unsigned i = 0; i < SIO_N_PLACES; i++)
+		if (i != SIO_PLACE_TEST || d->opt->testdev)
+			places[d->opt->place[i]] |= 1u << i;
+	for (unsigned k = 0; k < N_HOMES; k++)
+		if (places[k] && !home_create(d, k, places[k]))
+			return -1;
+	return 0;
+}
+
+static int create_contexts(struct domain *d)
+{
+	for (unsigned k = 0; k < N_HOMES; k++)
+		if (d->home[k] && d->home[k]->ops->create(d->home[k]))
+			return -1;
+	return 0;
+}
+
+static int check_images(struct domain *d)
+{
+	for (unsigned k = 0; k < N_HOMES; k++)
+		if (d->home[k] && home_check_image(d->home[k]))
+			return -1;
+	return 0;
+}
+
 static void attach_devices(struct domain *d)
 {
-	add_range(d, 0, d->ram_low, d->ram);
-	if (d->ram_high)
-		add_range(d, GUEST_HIGH, d->ram_high, d->ram + d->ram_low);
-	add_range(d, SIO_PRIV_BASE, d->priv_size, d->priv);
-	d->host = (struct vmmio_host){
-		.mem = &d->vmem, .signal = domain_signal, .message = on_message, .ctx = d
-	};
+	struct home *h = d->home[d->opt->place[SIO_PLACE_IDE]];
+
 	for (unsigned i = 0; i < d->opt->n_disks; i++) {
-		blk_attach(d->disk[i], d->ring, &d->host, d->n_windows);
-		d->window[d->n_windows++] = blk_vmmio(d->disk[i]);
+		blk_attach(d->disk[i], d->ring, &h->host, h->n_windows);
+		home_add_window(h, blk_vmmio(d->disk[i]));
 	}
-	console_attach(d->console, &d->host, d->n_windows, on_quit, d);
-	d->window[d->n_windows++] = console_vmmio(d->console);
+	h = d->home[d->opt->place[SIO_PLACE_UART]];
+	console_attach(d->console, &h->host, h->n_windows, on_quit, d);
+	home_add_window(h, console_vmmio(d->console));
 	if (*console_where(d->console))
 		msg("%s", console_where(d->console));
 }
 
-static void watchdog(struct domain *d)
+void domain_watchdog(struct domain *d)
 {
 	uint64_t now = domain_now_ns(d);
 
-	for (unsigned i = 0; i <= d->n_vcpus; i++) {
-		struct context *c = i < d->n_vcpus ? &d->vcpu[i].ctx : &d->io;
-		uint64_t in = c->entered_ns;
+	for (unsigned k = 0; k < N_HOMES; k++)
+		for (unsigned i = 0; d->home[k] && i <= d->n_vcpus; i++) {
+			struct context *c = &d->home[k]->ctx[i];
+			uint64_t in = c->entered_ns;
 
-		if (in && now > in && now - in > STUCK_NS && !d->fw_dead) {
-			c->stuck = true;
-			pthread_kill(c->runner, SIGUSR1);
+			if (in && now > in && now - in > STUCK_NS && !c->h->dead) {
+				c->stuck = true;
+				pthread_kill(c->runner, SIGUSR1);
+			}
 		}
-	}
 }
 
 /* Until control() takes over: the firmware's start, in the main thread, may not come to an end. */
@@ -409,12 +374,12 @@ static void *watch_start(void *arg)
 
 	while (!d->started) {
 		poll(&p, 1, 1000);
-		watchdog(d);
+		domain_watchdog(d);
 	}
 	return NULL;
 }
 
-static int start_firmware_watched(struct domain *d)
+static int start_homes_watched(struct domain *d)
 {
 	uint64_t one = 1;
 	pthread_t t;
@@ -424,7 +389,7 @@ static int start_firmware_watched(struct domain *d)
 		errno = r;
 		return fail_errno("can't start the watchdog");
 	}
-	r = domain_start_firmware(d);
+	r = domain_start_homes(d);
 	d->started = true;
 	if (write(d->done_fd, &one, sizeof(one)) < 0)
 		fail_errno("done_fd");
@@ -435,19 +400,27 @@ static int start_firmware_watched(struct domain *d)
 static void control(struct domain *d, int sfd)
 {
 	while (d->wish != WISH_STOP) {
-		struct pollfd p[2] = { { .fd = sfd, .events = POLLIN },
-				       { .fd = d->done_fd, .events = POLLIN } };
+		struct pollfd p[2 + N_HOMES] = { { .fd = sfd, .events = POLLIN },
+						 { .fd = d->done_fd, .events = POLLIN } };
 		struct signalfd_siginfo si;
 		uint64_t v;
 
-		poll(p, 2, 1000);
+		for (unsigned k = 0; k < N_HOMES; k++) {
+			bool watched = d->home[k] && !d->home[k]->gone;
+
+			p[2 + k] = (struct pollfd){ .fd = watched ? d->home[k]->pidfd : -1, .events = POLLIN };
+		}
+		poll(p, 2 + N_HOMES, 1000);
 		if (p[0].revents && read(sfd, &si, sizeof(si)) == sizeof(si)) {
 			msg("%s: stopping the domain", strsignal((int)si.ssi_signo));
 			domain_wish(d, WISH_STOP, 0);
 		}
+		for (unsigned k = 0; k < N_HOMES; k++)
+			if (p[2 + k].revents)
+				remote_died(d->home[k]);
 		if (p[1].revents && read(d->done_fd, &v, sizeof(v)) < 0)
 			continue;
-		watchdog(d);
+		domain_watchdog(d);
 	}
 }
 
@@ -457,7 +430,7 @@ static void join(struct domain *d, pthread_t t)
 	struct timespec ts;
 
 	do {
-		watchdog(d);
+		domain_watchdog(d);
 		clock_gettime(CLOCK_REALTIME, &ts);
 		ts.tv_sec++;
 	} while (pthread_timedjoin_np(t, NULL, &ts) == ETIMEDOUT);
@@ -499,8 +472,8 @@ static int start(struct domain *d)
 			return 2;
 		}
 	}
-	if (check_stats(d->opt->stats) || read_image(d) || create_vms(d) || memory_init(d) ||
-	    check_image(d) || add_blobs(d))
+	if (check_stats(d->opt->stats) || read_image(d) || create_guest_vm(d) || memory_init(d) ||
+	    fast_init(d) || create_homes(d) || check_images(d) || add_blobs(d))
 		return 2;
 	for (unsigned i = 0; i < d->n_vcpus; i++) {
 		d->vcpu[i].d = d;
@@ -508,7 +481,8 @@ static int start(struct domain *d)
 		if (vcpu_create(&d->vcpu[i]))
 			return 2;
 	}
-	if (context_create(&d->io, d, d->n_vcpus))
+	fast_start(d);
+	if (create_contexts(d) || make_irqfds(d))
 		return 2;
 	d->console = console_open(d->opt->console, err, sizeof(err));
 	if (!d->console) {
@@ -520,7 +494,7 @@ static int start(struct domain *d)
 	memory_reset_bios(d);
 	d->start_mono_ns = mono_ns(CLOCK_MONOTONIC);
 	d->start_tsc = tsc();
-	if (start_firmware_watched(d))
+	if (start_homes_watched(d))
 		return 1;
 	for (unsigned i = 0; i < d->n_vcpus; i++)
 		if (vcpu_reset(&d->vcpu[i]))
@@ -538,16 +512,14 @@ int domain_run(struct options *opt)
 
 	d->opt = opt;
 	d->n_vcpus = opt->smp;
-	d->ram_fd = d->kvm = d->guest_vm = d->comp_vm = -1;
-	d->timer_ns = UINT64_MAX;
+	d->ram_fd = d->kvm = d->guest_vm = -1;
 	pthread_mutex_init(&d->map_lock, NULL);
 	pthread_rwlock_init(&d->mmio_lock, NULL);
 	pthread_mutex_init(&d->irq_lock, NULL);
-	pthread_mutex_init(&d->timer_lock, NULL);
 	pthread_mutex_init(&d->park_lock, NULL);
 	pthread_cond_init(&d->parked_cond, NULL);
 	pthread_cond_init(&d->resume_cond, NULL);
-	d->timer_fd = timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK);
+	d->epoll = epoll_create1(EPOLL_CLOEXEC);
 	d->kick_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	d->done_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	sigemptyset(&set);
@@ -585,6 +557,8 @@ int domain_run(struct options *opt)
 		r = 1;
 	for (unsigned i = 0; i < opt->n_disks; i++)
 		blk_close(d->disk[i]);
+	for (unsigned k = 0; k < N_HOMES; k++)
+		home_destroy(d->home[k]);
 	memory_free(d);
 	return r;
 }

@@ -1,17 +1,22 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * domain.h - one domain: two VMs over one RAM, the threads that run them, the devices behind.
+ * domain.h - one domain: a guest VM, the homes of its models over the same RAM, the threads that run them,
+ * the devices behind.
  *
- * Threads: one for each guest vCPU (runs it and its companion in turn), the I/O thread (back ends,
- * timer, the I/O context) and the control thread (main: signals, watchdog).  Files:
+ * Threads: one for each guest vCPU (runs it and its contexts in turn), the I/O thread (back ends, timers,
+ * the I/O contexts) and the control thread (main: signals, watchdog).  Files:
  *
- *   memory.c   RAM, private memory, ROM, blobs and their slots in both VMs
- *   image.c    the firmware's ELF image
- *   vcpu.c     guest vCPUs: creation, reset, the run loop
- *   reflect.c  a request's way to the firmware and back, hypercalls, operations
- *   io.c       the I/O thread
- *   domain.c   life of the domain: start, reset, failure, stop
- *   stats.c    counting and its report
+ *   memory.c     RAM, ROM, blobs and their slots
+ *   vcpu.c       guest vCPUs: creation, reset, the run loop
+ *   home.c       what homes have in common: start, contexts, hypercalls, operations
+ *   companion.c  the home in a companion VM of this process
+ *   remote.c     homes in processes of their own: ioemu, stub domain; stub.c is the latter's inside
+ *   image.c      the firmware's ELF image
+ *   reflect.c    a guest's access on its way to a home and back
+ *   fast.c       accesses that need not go there at once
+ *   io.c         the I/O thread
+ *   domain.c     life of the domain: start, reset, failure, stop
+ *   stats.c      counting and its report
  */
 #ifndef VMM_DOMAIN_H
 #define VMM_DOMAIN_H
@@ -28,6 +33,7 @@
 #include "backends/virtio_mmio.h"
 #include "sio/config.h"
 #include "sio/slot.h"
+#include "vmm/home.h"
 
 #define GUEST_LOW_MAX 0xc0000000ull /* RAM below 4 GiB ends here at the latest: the PCI hole */
 #define GUEST_HIGH    0x100000000ull
@@ -46,8 +52,15 @@ struct options {
 	unsigned n_disks;
 	const char *bios, *kernel, *initrd, *append, *firmware, *console, *stats, *debugcon;
 	enum on_panic on_panic;
-	bool no_reboot, boot_menu, verbose;
+	bool no_reboot, boot_menu, verbose, testdev;
+	uint32_t fast;                /* bit n: enum sio_map_kind n; and FAST_IRQ */
+	uint8_t place[SIO_N_PLACES]; /* enum home_kind of each */
+	unsigned spin_us;             /* how long to spin for a home in another process */
 };
+
+#define FAST_IRQ     31u /* interrupts through an eventfd; not a kind of range */
+#define FAST_DEFAULT (1u << SIO_MAP_POSTED | 1u << SIO_MAP_SHADOW | 1u << SIO_MAP_CLOCK | 1u << SIO_MAP_READTHROUGH)
+#define FAST_ALL     (FAST_DEFAULT | 1u << SIO_MAP_DOORBELL | 1u << FAST_IRQ)
 
 /* Latencies in a histogram of 8 steps for each power of two: within 9 %. */
 #define HIST_STEPS 8u
@@ -55,6 +68,7 @@ struct options {
 
 struct model_stats {
 	uint64_t requests, bytes, ns;
+	uint64_t shadowed; /* reads that the shadow page or a clock answered */
 	uint32_t hist[HIST_SIZE];
 };
 
@@ -70,109 +84,93 @@ enum exit_kind {
 
 struct domain;
 
-/* A companion vCPU. */
-struct context {
-	struct domain *d;
-	unsigned id;
-	int fd;
-	struct kvm_run *run;
-	struct sio_slot_shared *slot;
-	_Atomic uint64_t entered_ns; /* 0: not in the firmware */
-	_Atomic bool stuck;
-	pthread_t thread;         /* its vCPU's: to kick that */
-	_Atomic pthread_t runner; /* who runs it now, while entered_ns is set */
-	struct sio_request last;  /* for reports */
-	uint64_t exits, hypercalls[8], mmio_exits, tsc;
-};
-
 struct vcpu {
 	struct domain *d;
 	unsigned id;
 	int fd;
 	struct kvm_run *run;
-	struct context ctx;
 	pthread_t thread;
-	uint64_t exits[EXIT_KINDS], unclaimed, host_tsc, cpu_ns;
-	struct model_stats *models[SIO_MAX_MODELS];
+	uint64_t exits[EXIT_KINDS], unclaimed, cpu_ns;
+	uint64_t host_tsc; /* in the reflector */
+	struct model_stats *models[N_HOMES][SIO_MAX_MODELS];
 	struct kvm_sregs sregs0;
 	struct kvm_lapic_state lapic0;
 	struct kvm_fpu fpu0;
 };
 
-enum wish { WISH_NONE, WISH_RESET, WISH_STOP };
+/* REHOME: homes in other processes that ended are started anew, the guest goes on. */
+enum wish { WISH_NONE, WISH_REHOME, WISH_RESET, WISH_STOP };
 
 struct mmio_range {
 	uint64_t base, len;
-	uint8_t model;
+	uint16_t owner;
 };
+
+/* Who claims a port or address: home and model in one number, 0: nobody. */
+#define OWNER(home, model)  ((uint16_t)((home) << 8 | (model)))
+#define OWNER_HOME(owner)  ((owner) >> 8)
+#define OWNER_MODEL(owner) ((owner)&0xff)
 
 struct domain {
 	struct options *opt;
-	int kvm, guest_vm, comp_vm;
+	int kvm, guest_vm;
 	size_t run_size;
 
-	/* memory.c */
+	/* memory.c. Address space for all that homes may address, laid out as they see it: RAM's address 0 is
+	 * at win. */
+	uint8_t *win;
+	uint64_t win_size;
 	int ram_fd;
-	uint8_t *ram;
 	uint64_t ram_low, ram_high; /* bytes below 4 GiB and above */
-	uint8_t *priv;
-	uint64_t priv_size;
 	uint8_t *bios;
 	uint64_t bios_size;
 	uint64_t blob_top;
 	struct sio_blob blob[3];
+	int blob_fd[3];
 	uint32_t n_blobs;
-	uint32_t image_len; /* of the loaded firmware, with its zeroed part */
+	uint32_t next_slot; /* of guest_vm's memory slots, for read-through ranges */
 	uint8_t *image;     /* a copy of the ELF file, for a reload */
 	size_t image_file_len;
 
 	struct vcpu vcpu[SIO_MAX_VCPUS];
 	unsigned n_vcpus;
-	struct context io;
+	struct home *home[N_HOMES]; /* NULL: nothing is placed there */
 
 	/* Claimed ranges: written with map_lock held, read by vCPUs without. */
 	pthread_mutex_t map_lock;
-	_Atomic uint8_t port_model[65536]; /* model number, 0: unclaimed */
+	_Atomic uint16_t port_owner[65536];
 	pthread_rwlock_t mmio_lock;
 	struct mmio_range mmio[SIO_MAX_RANGES];
 	unsigned n_mmio;
-	char model_name[SIO_MAX_MODELS][17];
+	struct fast *fast;
 
-	pthread_mutex_t irq_lock; /* orders interrupt operations */
-	uint32_t irq_seq[N_GSI];
-	uint8_t irq_level[N_GSI];
+	pthread_mutex_t irq_lock;   /* orders interrupt operations */
+	uint8_t gsi_level[N_GSI];   /* of all homes together */
+	int gsi_fd[N_GSI];          /* FAST_IRQ: irqfds; -1: none */
 
-	pthread_mutex_t timer_lock;
-	uint64_t timer_ns;
-	int timer_fd, kick_fd, done_fd;
-	_Atomic uint64_t events;
-
-	struct vmmio *window[SIO_MAX_VIRTIO];
-	unsigned n_windows;
+	int kick_fd, done_fd;
 	struct blk_ring *ring;
 	struct blk_dev *disk[MAX_DISKS];
 	struct console_dev *console;
-	struct vmem vmem;
-	struct vmmio_host host;
 
 	/* Coming to a halt together: vCPU threads park, the I/O thread acts. */
 	pthread_mutex_t park_lock;
 	pthread_cond_t parked_cond, resume_cond;
 	unsigned n_parked, generation;
 	_Atomic int wish;
-	_Atomic bool fw_dead; /* the firmware failed: no context goes on */
 	int exit_status;
 	uint8_t uuid[16];
-	unsigned resets, fw_resets;
-	_Atomic bool started; /* the firmware came to its first RETURN */
+	unsigned resets, fw_resets, rehomed;
+	_Atomic bool started; /* the homes came to their first RETURN */
 	unsigned fw_fails;    /* since fw_fail_ns */
 	uint64_t fw_fail_ns;
 
-	/* Lines that the firmware may still have on the terminal; map_lock. */
+	/* Lines that a home may still have on the terminal; map_lock. */
 	uint64_t log_ns;
 	uint64_t log_dropped;
 
 	pthread_t io_thread;
+	int epoll;
 	uint64_t start_mono_ns, start_tsc;
 	uint64_t io_cpu_ns;
 	struct kvm_irqchip irqchip0[3];
@@ -192,21 +190,22 @@ __attribute__((format(printf, 1, 2))) int fail_errno(const char *f, ...);
 uint64_t domain_now_ns(const struct domain *d);
 /* Asks for a reset or a stop; from any thread, at once. A stop outranks a reset. */
 void domain_wish(struct domain *d, enum wish w, int status);
-/* The firmware failed: reports are out, policy decides. */
-void domain_fw_failed(struct domain *d);
+/* A home failed: reports are out, policy decides. */
+void domain_home_failed(struct home *h);
 void domain_kick_all(struct domain *d);
 int domain_run(struct options *opt); /* exit status */
-int domain_start_firmware(struct domain *d);
-void domain_signal(void *d, unsigned window); /* back ends: the driver is to look */
+int domain_start_homes(struct domain *d);
+/* The watchdog's look at who is in a home for too long. */
+void domain_watchdog(struct domain *d);
 
 int memory_init(struct domain *d);
 void memory_free(struct domain *d);
 void memory_reset_bios(struct domain *d); /* the BIOS's copy below 1 MiB */
-int memory_add_blob(struct domain *d, const char *path, const void *data, size_t len, uint64_t *gpa,
-		    uint64_t *out_len);
-
-/* Loads an ELF image of len bytes into private memory, bounds checked; entry point in *entry. */
-int image_load(struct domain *d, uint64_t *entry, char *err, size_t errlen);
+int memory_add_blob(struct domain *d, const char *path, const void *data, size_t len,
+		    struct sio_blob *b, int *fd);
+/* A KVM memory slot; 0 or -1 with a message. */
+int memory_slot(int vm, const char *what, uint32_t slot, uint32_t flags, uint64_t gpa, uint64_t len,
+		void *hva);
 
 int vcpu_create(struct vcpu *v);
 int vcpu_reset(struct vcpu *v);
@@ -215,21 +214,48 @@ void vcpu_thread_init(struct kvm_run *a,
 		      struct kvm_run *b); /* makes this thread's KVM_RUNs kickable */
 void vcpu_signal_init(void);
 
-int context_create(struct context *c, struct domain *d, unsigned id);
-int context_enter_regs(struct context *c, uint64_t entry); /* registers of the entry point */
-/* Runs the firmware until it returns or waits. 0, or -1 when it can't go on (fw_dead is set). */
-int context_run(struct context *c);
 uint64_t reflect(struct vcpu *v, unsigned kind, bool write, uint64_t addr, unsigned size,
 		 uint32_t count, uint64_t data, void *burst);
-unsigned reflect_model_at(struct domain *d, uint64_t port, unsigned size);
-unsigned reflect_model_at_mmio(struct domain *d, uint64_t addr, unsigned size);
+/* Who claims any byte of an access; 0: nobody. */
+uint16_t reflect_owner(struct domain *d, unsigned kind, uint64_t addr, unsigned size);
+/* One request of context n of a home, posted writes of every home before it; 0, or -1 if the home failed.
+ * The slot's answer and data are there afterwards. */
+int reflect_request(struct domain *d, unsigned n, struct home *h, struct sio_request *r,
+		    const void *data, size_t len);
+
+/* fast.c */
+int fast_init(struct domain *d);
+void fast_start(struct domain *d); /* the guest VM's first vCPU is there */
+void fast_reset(struct domain *d); /* no range is fast any more */
+/* An operation MAP of another kind than REFLECT by home h; NULL, or what is wrong with it. */
+const char *fast_map(struct home *h, unsigned space, unsigned kind, unsigned model, uint64_t base,
+		     uint64_t len, uint64_t c);
+void fast_unmap(struct home *h, unsigned space, uint64_t base, uint64_t len);
+/* Can this access end here?  A read: *val is the answer; a write is queued. */
+bool fast_access(struct vcpu *v, uint16_t owner, unsigned kind, bool write, uint64_t addr, unsigned size,
+		 uint64_t *val);
+/* Around a request of context n to home h: queued writes of other homes are sent, those of h and its
+ * doorbells go into the request.  True: fast_end() is owed. */
+bool fast_begin(struct domain *d, unsigned n, struct home *h, struct sio_request *r);
+void fast_end(struct domain *d);
+/* The I/O thread: what is queued goes out now. */
+void fast_flush(struct domain *d);
+int fast_timer_fd(struct domain *d); /* -1: none */
+void fast_timer(struct domain *d);
+struct fast_stats {
+	uint64_t posted, batches, flushes, doorbells;
+};
+void fast_stats(struct domain *d, struct fast_stats *s);
 
 void *io_main(void *d);
-void io_timer(struct domain *d, uint64_t deadline_ns);
+void io_timer(struct home *h, uint64_t deadline_ns);
+void io_signal(void *home, unsigned window); /* back ends: the driver is to look */
 
-void stats_count(struct vcpu *v, unsigned model, uint64_t bytes, uint64_t ticks);
+struct model_stats *stats_model(struct vcpu *v, uint16_t owner); /* NULL: no memory */
+void stats_count(struct vcpu *v, uint16_t owner, uint64_t bytes, uint64_t ticks);
 int stats_write(struct domain *d, const char *path);
 
 int check_main(int argc, char **argv);
+int stub_main(int argc, char **argv);
 
 #endif

@@ -27,11 +27,9 @@ static uint32_t note_version(const uint8_t *f, size_t n, const Elf64_Phdr *ph)
 	return v;
 }
 
-int image_load(struct domain *d, uint64_t *entry, char *err, size_t errlen)
+int image_load(struct home *h, const uint8_t *f, size_t n, uint64_t *entry, char *err, size_t errlen)
 {
-	const uint8_t *f = d->image;
-	size_t n = d->image_file_len;
-	uint64_t room = d->priv_size - SIO_IMAGE_OFF, end = 0;
+	uint64_t room = h->priv_size - SIO_IMAGE_OFF, end = 0;
 	uint32_t version = 0;
 	Elf64_Ehdr eh;
 
@@ -57,7 +55,7 @@ int image_load(struct domain *d, uint64_t *entry, char *err, size_t errlen)
 				 (unsigned long long)ph.p_memsz);
 			return -1;
 		}
-		memcpy(d->priv + SIO_IMAGE_OFF + ph.p_vaddr, f + ph.p_offset, ph.p_filesz);
+		memcpy(h->priv + SIO_IMAGE_OFF + ph.p_vaddr, f + ph.p_offset, ph.p_filesz);
 		if (ph.p_vaddr + ph.p_memsz > end)
 			end = ph.p_vaddr + ph.p_memsz;
 	}
@@ -71,7 +69,7 @@ int image_load(struct domain *d, uint64_t *entry, char *err, size_t errlen)
 		snprintf(err, errlen, "its entry point lies outside its segments");
 		return -1;
 	}
-	d->image_len = (uint32_t)((end + 4095) & ~4095ull);
+	h->image_len = (uint32_t)((end + 4095) & ~4095ull);
 	*entry = SIO_PRIV_BASE + SIO_IMAGE_OFF + eh.e_entry;
 	return 0;
 not_elf:

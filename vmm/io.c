@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* io.c - the I/O thread: back ends, the timer, the I/O context, and resets, which need everyone still. */
+/* io.c - the I/O thread: back ends, timers, the I/O contexts, and resets, which need everyone still. */
 #include <errno.h>
 #include <string.h>
 #include <sys/epoll.h>
@@ -11,41 +11,41 @@
 #include "vmm/domain.h"
 
 /* SIO_OP_TIMER: the earliest wish counts. */
-void io_timer(struct domain *d, uint64_t deadline_ns)
+void io_timer(struct home *h, uint64_t deadline_ns)
 {
-	pthread_mutex_lock(&d->timer_lock);
-	if (deadline_ns < d->timer_ns) {
-		uint64_t at = d->start_mono_ns + deadline_ns;
+	pthread_mutex_lock(&h->timer_lock);
+	if (deadline_ns < h->timer_ns) {
+		uint64_t at = h->d->start_mono_ns + deadline_ns;
 		struct itimerspec it = { .it_value = { .tv_sec = (time_t)(at / 1000000000u),
 						       .tv_nsec = (long)(at % 1000000000u) } };
 
-		d->timer_ns = deadline_ns;
-		timerfd_settime(d->timer_fd, TFD_TIMER_ABSTIME, &it, NULL);
+		h->timer_ns = deadline_ns;
+		timerfd_settime(h->timer_fd, TFD_TIMER_ABSTIME, &it, NULL);
 	}
-	pthread_mutex_unlock(&d->timer_lock);
+	pthread_mutex_unlock(&h->timer_lock);
 }
 
-static void timer_fired(struct domain *d)
+static void timer_fired(struct home *h)
 {
 	uint64_t n;
 
-	pthread_mutex_lock(&d->timer_lock);
-	if (read(d->timer_fd, &n, sizeof(n)) == sizeof(n)) {
-		d->timer_ns = UINT64_MAX;
-		d->events |= SIO_EVENT_TIMER;
+	pthread_mutex_lock(&h->timer_lock);
+	if (read(h->timer_fd, &n, sizeof(n)) == sizeof(n)) {
+		h->timer_ns = UINT64_MAX;
+		h->events |= SIO_EVENT_TIMER;
 	}
-	pthread_mutex_unlock(&d->timer_lock);
+	pthread_mutex_unlock(&h->timer_lock);
 }
 
-void domain_signal(void *ctx, unsigned window)
+void io_signal(void *ctx, unsigned window)
 {
-	struct domain *d = ctx;
+	struct home *h = ctx;
 	uint64_t one = 1;
 
 	/* The I/O thread looks at events before it sleeps: it needs no wake-up from itself. */
-	if (atomic_fetch_or(&d->events, 1ull << window) == 0 &&
-	    !pthread_equal(pthread_self(), d->io_thread))
-		if (write(d->kick_fd, &one, sizeof(one)) < 0 && errno != EAGAIN)
+	if (atomic_fetch_or(&h->events, 1ull << window) == 0 &&
+	    !pthread_equal(pthread_self(), h->d->io_thread))
+		if (write(h->d->kick_fd, &one, sizeof(one)) < 0 && errno != EAGAIN)
 			msg("can't wake the I/O thread: %s", strerror(errno));
 }
 
@@ -79,113 +79,186 @@ static int reset_irqchip(struct domain *d)
 			return fail_errno("can't reset the interrupt controllers");
 	if (ioctl(d->guest_vm, KVM_SET_PIT2, &d->pit0) < 0)
 		return fail_errno("can't reset the PIT");
-	memset(d->irq_level, 0, sizeof(d->irq_level));
+	memset(d->gsi_level, 0, sizeof(d->gsi_level));
+	for (unsigned i = 0; i < N_HOMES; i++)
+		if (d->home[i])
+			memset(d->home[i]->irq_level, 0, sizeof(d->home[i]->irq_level));
 	return 0;
 }
 
-/* The domain's reset line: back ends come to rest, models and processors start over. */
+/* The models' reset line; a failure asks for fresh homes, next time round. */
+static int reset_homes(struct domain *d)
+{
+	for (unsigned i = 0; i < N_HOMES; i++) {
+		struct home *h = d->home[i];
+		struct context *c = h ? &h->ctx[0] : NULL;
+
+		if (!h)
+			continue;
+		c->last = c->slot->req =
+			(struct sio_request){ .kind = SIO_REQ_RESET, .now_ns = domain_now_ns(d) };
+		vcpu_thread_init(c->run, h->ctx[d->n_vcpus].run);
+		if (context_run(c))
+			return d->wish == WISH_RESET ? domain_start_homes(d) : -1;
+	}
+	return 0;
+}
+
+static bool some_dead(struct domain *d)
+{
+	for (unsigned i = 0; i < N_HOMES; i++)
+		if (d->home[i] && d->home[i]->dead)
+			return true;
+	return false;
+}
+
+/* The I/O contexts' run pages are this thread's to be kicked out of. */
+static void io_thread_init(struct domain *d)
+{
+	struct home *h = d->home[HOME_FIRMWARE];
+
+	vcpu_thread_init(h ? h->ctx[d->n_vcpus].run : NULL, NULL);
+}
+
+/* All stand still: back ends come to rest, models and processors start over. */
 static void reset(struct domain *d)
 {
+	bool guest = d->wish == WISH_RESET;
 	int r = 0;
 
 	wait_parked(d);
 	if (d->wish == WISH_STOP)
 		return;
+	if (!some_dead(d))
+		fast_flush(d); /* the guest's last words */
 	for (unsigned i = 0; i < d->opt->n_disks; i++)
 		blk_drain(d->disk[i]);
-	if (d->fw_dead) {
+	fast_reset(d);
+	if (guest && some_dead(d)) {
 		d->fw_resets++;
-		r = domain_start_firmware(d);
-	} else {
-		struct context *c = &d->vcpu[0].ctx;
-
+		r = domain_start_homes(d);
+	} else if (guest) {
 		d->resets++;
-		c->last = c->slot->req =
-			(struct sio_request){ .kind = SIO_REQ_RESET, .now_ns = domain_now_ns(d) };
-		vcpu_thread_init(c->run, d->io.run);
-		/* A failure here asks for the firmware's own reset, next time round. */
-		if (context_run(c))
-			r = d->wish == WISH_RESET ? domain_start_firmware(d) : -1;
-		vcpu_thread_init(d->io.run, NULL);
+		r = reset_homes(d);
+	} else {
+		d->rehomed++;
+		for (unsigned i = 0; i < N_HOMES && r == 0; i++)
+			if (d->home[i] && d->home[i]->dead)
+				r = home_start(d->home[i]);
 	}
-	memory_reset_bios(d);
-	r = r ? r : reset_irqchip(d);
-	for (unsigned i = 0; i < d->n_vcpus && r == 0; i++)
-		r = vcpu_reset(&d->vcpu[i]);
+	io_thread_init(d);
+	if (guest) {
+		memory_reset_bios(d);
+		r = r ? r : reset_irqchip(d);
+		for (unsigned i = 0; i < d->n_vcpus && r == 0; i++)
+			r = vcpu_reset(&d->vcpu[i]);
+	}
 	if (r) {
 		domain_wish(d, WISH_STOP, 1);
 		return;
 	}
 	pthread_mutex_lock(&d->park_lock);
-	if (d->wish == WISH_RESET)
+	if (d->wish <= (guest ? WISH_RESET : WISH_REHOME))
 		d->wish = WISH_NONE;
 	d->generation++;
 	pthread_cond_broadcast(&d->resume_cond);
 	pthread_mutex_unlock(&d->park_lock);
 }
 
-static void watch(int ep, int fd, uint32_t events)
+static void watch(struct domain *d, int fd)
 {
-	struct epoll_event ev = { .events = events, .data.fd = fd };
+	struct epoll_event ev = { .events = EPOLLIN, .data.fd = fd };
 
 	if (fd >= 0)
-		epoll_ctl(ep, EPOLL_CTL_ADD, fd, &ev);
+		epoll_ctl(d->epoll, EPOLL_CTL_ADD, fd, &ev);
+}
+
+/* Events of one home, if there are any. */
+static bool serve(struct domain *d, struct home *h)
+{
+	struct sio_request r = { .kind = SIO_REQ_EVENT };
+	struct context *c = &h->ctx[d->n_vcpus];
+
+	if (!h->events)
+		return false;
+	r.events = atomic_exchange(&h->events, 0);
+	r.now_ns = domain_now_ns(d);
+	c->last = c->slot->req = r;
+	if (!h->dead)
+		context_run(c);
+	return true;
+}
+
+static void ready(struct domain *d, int fd)
+{
+	uint64_t v;
+
+	if (fd == d->kick_fd) {
+		if (read(d->kick_fd, &v, sizeof(v)) < 0 && errno != EAGAIN)
+			msg("kick: %s", strerror(errno));
+		return;
+	}
+	if (fd == blk_ring_fd(d->ring)) {
+		blk_ring_ready(d->ring);
+		return;
+	}
+	if (fd == console_fd(d->console)) {
+		console_ready(d->console);
+		return;
+	}
+	if (fd == fast_timer_fd(d)) {
+		fast_timer(d);
+		return;
+	}
+	for (unsigned i = 0; i < N_HOMES; i++)
+		if (d->home[i] && fd == d->home[i]->timer_fd) {
+			timer_fired(d->home[i]);
+			return;
+		}
+	fast_flush(d); /* a doorbell */
 }
 
 void *io_main(void *arg)
 {
 	struct domain *d = arg;
-	int ep = epoll_create1(EPOLL_CLOEXEC);
 	struct timespec ts;
 
-	vcpu_thread_init(d->io.run, NULL);
-	d->io.thread = d->io_thread = pthread_self();
-	watch(ep, d->kick_fd, EPOLLIN);
-	watch(ep, d->timer_fd, EPOLLIN);
-	watch(ep, blk_ring_fd(d->ring), EPOLLIN);
-	watch(ep, console_fd(d->console), EPOLLIN);
+	io_thread_init(d);
+	d->io_thread = pthread_self();
+	watch(d, d->kick_fd);
+	watch(d, blk_ring_fd(d->ring));
+	watch(d, console_fd(d->console));
+	watch(d, fast_timer_fd(d));
+	for (unsigned i = 0; i < N_HOMES; i++)
+		if (d->home[i])
+			watch(d, d->home[i]->timer_fd);
 	while (d->wish != WISH_STOP) {
 		struct epoll_event ev[8];
+		bool served = false;
 		int n;
 
-		if (d->wish == WISH_RESET) {
+		if (d->wish != WISH_NONE) {
 			reset(d);
 			continue;
 		}
-		if (d->events) {
-			struct context *c = &d->io;
-
-			c->last = (struct sio_request){ .kind = SIO_REQ_EVENT,
-							.events = atomic_exchange(&d->events, 0),
-							.now_ns = domain_now_ns(d) };
-			c->slot->req = c->last;
-			context_run(c);
+		for (unsigned i = 0; i < N_HOMES; i++)
+			if (d->home[i])
+				served |= serve(d, d->home[i]);
+		if (served)
 			continue;
-		}
-		n = epoll_wait(ep, ev, 8, -1);
-		for (int i = 0; i < n; i++) {
-			uint64_t v;
-
-			if (ev[i].data.fd == d->kick_fd) {
-				if (read(d->kick_fd, &v, sizeof(v)) < 0 && errno != EAGAIN)
-					msg("kick: %s", strerror(errno));
-			} else if (ev[i].data.fd == d->timer_fd) {
-				timer_fired(d);
-			} else if (ev[i].data.fd == blk_ring_fd(d->ring)) {
-				blk_ring_ready(d->ring);
-			} else {
-				console_ready(d->console);
-			}
-		}
+		n = epoll_wait(d->epoll, ev, 8, -1);
+		for (int i = 0; i < n; i++)
+			ready(d, ev[i].data.fd);
 	}
 	/* vCPUs that wait for a reset go home. */
 	pthread_mutex_lock(&d->park_lock);
 	d->generation++;
 	pthread_cond_broadcast(&d->resume_cond);
 	pthread_mutex_unlock(&d->park_lock);
+	if (!some_dead(d))
+		fast_flush(d);
 	for (unsigned i = 0; i < d->opt->n_disks; i++)
 		blk_drain(d->disk[i]);
-	close(ep);
 	clock_gettime(CLOCK_THREAD_CPUTIME_ID, &ts);
 	d->io_cpu_ns = (uint64_t)ts.tv_sec * 1000000000ull + (uint64_t)ts.tv_nsec;
 	return NULL;

@@ -18,6 +18,8 @@
 #define SELFIO_DATADIR "/usr/local/share/selfio"
 #endif
 
+#define SEABIOS "/usr/share/seabios/bios-256k.bin"
+
 static const char usage_text[] =
 	"usage: selfio run [OPTION]...    run a domain\n"
 	"       selfio check [--json]     can this machine's KVM run one?\n"
@@ -41,6 +43,12 @@ static const char usage_text[] =
 	"  --boot-menu          the BIOS shows its boot menu\n"
 	"  --debugcon           the BIOS's debug messages (port 402h) on standard error\n"
 	"  --firmware FILE      firmware image (beside the program)\n"
+	"  --place DEV=HOME,... where models live: DEV is ide, uart, pci, pm, rtc, i8042, ports, fwcfg, test\n"
+	"                       or all; HOME is firmware, ioemu or stubdom (all=firmware)\n"
+	"  --fast LIST          fast paths in use, of posted,shadow,clock,readthrough,doorbell,irq; or none,\n"
+	"                       all, default (posted,shadow,clock,readthrough)\n"
+	"  --spin US            wait so long for a home in another process before sleeping (5)\n"
+	"  --testdev            the guest finds a device for tests and measurements\n"
 	"  --verbose            say more\n"
 	"\n"
 	"Exit status: 0 powered off or stopped by a signal, 1 failed while it ran, 2 could not start.\n";
@@ -165,6 +173,10 @@ enum {
 	O_MENU,
 	O_DEBUGCON,
 	O_FIRMWARE,
+	O_PLACE,
+	O_FAST,
+	O_SPIN,
+	O_TESTDEV,
 	O_VERBOSE,
 	O_HELP
 };
@@ -184,19 +196,101 @@ static const struct option long_options[] = {
 	{ "boot-menu", 0, NULL, O_MENU },
 	{ "debugcon", 0, NULL, O_DEBUGCON },
 	{ "firmware", 1, NULL, O_FIRMWARE },
+	{ "place", 1, NULL, O_PLACE },
+	{ "fast", 1, NULL, O_FAST },
+	{ "spin", 1, NULL, O_SPIN },
+	{ "testdev", 0, NULL, O_TESTDEV },
 	{ "verbose", 0, NULL, O_VERBOSE },
 	{ "help", 0, NULL, O_HELP },
 	{ NULL, 0, NULL, 0 },
 };
+
+static int find_name(const char *const *names, unsigned n, const char *s)
+{
+	for (unsigned i = 0; i < n; i++)
+		if (names[i] && strcmp(names[i], s) == 0)
+			return (int)i;
+	return -1;
+}
+
+static int parse_place(struct options *o, char *arg)
+{
+	static const char *const places[SIO_N_PLACES] = {
+		[SIO_PLACE_PCI] = "pci",     [SIO_PLACE_IDE] = "ide",	  [SIO_PLACE_PM] = "pm",
+		[SIO_PLACE_RTC] = "rtc",     [SIO_PLACE_I8042] = "i8042", [SIO_PLACE_UART] = "uart",
+		[SIO_PLACE_PORTS] = "ports", [SIO_PLACE_FWCFG] = "fwcfg", [SIO_PLACE_TEST] = "test",
+	};
+	const char *homes[N_HOMES] = { 0 };
+	char *save;
+
+	for (unsigned i = 0; i < N_HOMES; i++)
+		homes[i] = home_kinds[i] ? home_kinds[i]->name : NULL;
+	for (char *p = strtok_r(arg, ",", &save); p; p = strtok_r(NULL, ",", &save)) {
+		char *eq = strchr(p, '=');
+		int place, home;
+
+		if (!eq)
+			return bad("--place %s: give DEVICE=HOME", p);
+		*eq = 0;
+		place = find_name(places, SIO_N_PLACES, p);
+		home = find_name(homes, N_HOMES, eq + 1);
+		if (place < 0 && strcmp(p, "all"))
+			return bad("--place: there is no device %s", p);
+		if (home < 0)
+			return bad("--place: this program has no home %s", eq + 1);
+		for (int i = 0; i < (int)SIO_N_PLACES; i++)
+			if (place < 0 || place == i)
+				o->place[i] = (uint8_t)home;
+	}
+	return 0;
+}
+
+/* Configuration cycles are forwarded from the firmware's host bridge to others', not the other way. */
+static int check_places(const struct options *o)
+{
+	if (o->place[SIO_PLACE_PCI] == HOME_FIRMWARE)
+		return 0;
+	if (o->place[SIO_PLACE_IDE] != o->place[SIO_PLACE_PCI] ||
+	    o->place[SIO_PLACE_PM] != o->place[SIO_PLACE_PCI])
+		return bad("--place: pci moves only together with ide and pm, its functions");
+	return 0;
+}
+
+static int parse_fast(struct options *o, char *arg)
+{
+	static const char *const kinds[32] = {
+		[SIO_MAP_POSTED] = "posted",	   [SIO_MAP_SHADOW] = "shadow",
+		[SIO_MAP_CLOCK] = "clock",	   [SIO_MAP_DOORBELL] = "doorbell",
+		[SIO_MAP_READTHROUGH] = "readthrough", [FAST_IRQ] = "irq",
+	};
+	char *save;
+
+	o->fast = 0;
+	for (char *p = strtok_r(arg, ",", &save); p; p = strtok_r(NULL, ",", &save)) {
+		int kind = find_name(kinds, 32, p);
+
+		if (strcmp(p, "all") == 0)
+			o->fast |= FAST_ALL;
+		else if (strcmp(p, "default") == 0)
+			o->fast |= FAST_DEFAULT;
+		else if (kind >= 0)
+			o->fast |= 1u << kind;
+		else if (strcmp(p, "none"))
+			return bad("--fast: there is no fast path %s", p);
+	}
+	return 0;
+}
 
 static int run_main(int argc, char **argv)
 {
 	static struct options o = { .mem = 512ull << 20,
 				    .smp = 1,
 				    .console = "stdio",
-				    .bios = "/usr/share/seabios/bios-256k.bin",
-				    .append = "" };
-	unsigned long smp;
+				    .bios = SEABIOS,
+				    .append = "",
+				    .fast = FAST_DEFAULT,
+				    .spin_us = 5 };
+	unsigned long smp, us;
 	char *end;
 	int c;
 
@@ -233,6 +327,21 @@ static int run_main(int argc, char **argv)
 		case O_MENU: o.boot_menu = true; break;
 		case O_DEBUGCON: o.debugcon = "log"; break;
 		case O_FIRMWARE: o.firmware = optarg; break;
+		case O_PLACE:
+			if (parse_place(&o, optarg))
+				return 2;
+			break;
+		case O_FAST:
+			if (parse_fast(&o, optarg))
+				return 2;
+			break;
+		case O_SPIN:
+			us = strtoul(optarg, &end, 10);
+			if (*end || end == optarg || us > 100000)
+				return bad("--spin %s: give 0 to 100000 microseconds", optarg);
+			o.spin_us = (unsigned)us;
+			break;
+		case O_TESTDEV: o.testdev = true; break;
 		case O_VERBOSE: o.verbose = true; break;
 		case O_HELP: fputs(usage_text, stdout); return 0;
 		case ':': return bad("%s needs a value", argv[optind - 1]);
@@ -243,8 +352,10 @@ static int run_main(int argc, char **argv)
 		return bad("unexpected argument %s", argv[optind]);
 	if (!o.kernel && (o.initrd || *o.append))
 		return bad("--initrd and --append go with --kernel");
-	if (!o.kernel && !o.n_disks)
+	if (!o.kernel && !o.n_disks && strcmp(o.bios, SEABIOS) == 0)
 		return bad("nothing to boot: give --disk or --kernel");
+	if (check_places(&o))
+		return 2;
 	if (!o.firmware)
 		o.firmware = default_firmware();
 	return domain_run(&o);
@@ -254,6 +365,8 @@ int main(int argc, char **argv)
 {
 	if (argc >= 2 && strcmp(argv[1], "run") == 0)
 		return run_main(argc - 1, argv + 1);
+	if (argc >= 2 && strcmp(argv[1], "stub") == 0)
+		return stub_main(argc - 1, argv + 1);
 	if (argc >= 2 && strcmp(argv[1], "check") == 0)
 		return check_main(argc - 1, argv + 1);
 	if (argc == 2 && strcmp(argv[1], "--version") == 0) {

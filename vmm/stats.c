@@ -30,15 +30,21 @@ static double bucket_value(unsigned b)
 	       (double)(1ull << (b / HIST_STEPS - 1));
 }
 
-void stats_count(struct vcpu *v, unsigned model, uint64_t bytes, uint64_t ticks)
+struct model_stats *stats_model(struct vcpu *v, uint16_t owner)
 {
-	struct model_stats *s = v->models[model];
+	struct model_stats **s = &v->models[OWNER_HOME(owner)][OWNER_MODEL(owner)];
 
-	if (!s) {
-		s = v->models[model] = calloc(1, sizeof(*s));
-		if (!s)
-			return;
-	}
+	if (!*s)
+		*s = calloc(1, sizeof(**s));
+	return *s;
+}
+
+void stats_count(struct vcpu *v, uint16_t owner, uint64_t bytes, uint64_t ticks)
+{
+	struct model_stats *s = stats_model(v, owner);
+
+	if (!s)
+		return;
 	s->requests++;
 	s->bytes += bytes;
 	s->ns += ticks;
@@ -62,8 +68,28 @@ static void merge(struct model_stats *to, const struct model_stats *from)
 	to->requests += from->requests;
 	to->bytes += from->bytes;
 	to->ns += from->ns;
+	to->shadowed += from->shadowed;
 	for (unsigned b = 0; b < HIST_SIZE; b++)
 		to->hist[b] += from->hist[b];
+}
+
+static void write_model(const struct home *h, unsigned m, FILE *f, double ns, const char **sep)
+{
+	static struct model_stats sum;
+
+	memset(&sum, 0, sizeof(sum));
+	for (unsigned i = 0; i < h->d->n_vcpus; i++)
+		if (h->d->vcpu[i].models[h->kind][m])
+			merge(&sum, h->d->vcpu[i].models[h->kind][m]);
+	if (!sum.requests && !sum.shadowed)
+		return;
+	fprintf(f,
+		"%s\n    \"%s\": { \"home\": \"%s\", \"requests\": %llu, \"bytes\": %llu, \"median_ns\": %.0f, "
+		"\"p99_ns\": %.0f, \"total_ns\": %.0f, \"shadowed\": %llu }",
+		*sep, h->model_name[m], h->ops->name, (unsigned long long)sum.requests,
+		(unsigned long long)sum.bytes, percentile(&sum, 0.5) * ns, percentile(&sum, 0.99) * ns,
+		(double)sum.ns * ns, (unsigned long long)sum.shadowed);
+	*sep = ",";
 }
 
 static void write_models(struct domain *d, FILE *f, double ns)
@@ -71,23 +97,9 @@ static void write_models(struct domain *d, FILE *f, double ns)
 	const char *sep = "";
 
 	fprintf(f, "  \"models\": {");
-	for (unsigned m = 1; m < SIO_MAX_MODELS; m++) {
-		static struct model_stats sum;
-
-		memset(&sum, 0, sizeof(sum));
-		for (unsigned i = 0; i < d->n_vcpus; i++)
-			if (d->vcpu[i].models[m])
-				merge(&sum, d->vcpu[i].models[m]);
-		if (!sum.requests)
-			continue;
-		fprintf(f,
-			"%s\n    \"%s\": { \"requests\": %llu, \"bytes\": %llu, \"median_ns\": %.0f, "
-			"\"p99_ns\": %.0f, \"total_ns\": %.0f }",
-			sep, d->model_name[m], (unsigned long long)sum.requests,
-			(unsigned long long)sum.bytes, percentile(&sum, 0.5) * ns,
-			percentile(&sum, 0.99) * ns, (double)sum.ns * ns);
-		sep = ",";
-	}
+	for (unsigned k = 0; k < N_HOMES; k++)
+		for (unsigned m = 1; d->home[k] && m < SIO_MAX_MODELS; m++)
+			write_model(d->home[k], m, f, ns, &sep);
 	fprintf(f, "\n  },\n");
 }
 
@@ -109,10 +121,11 @@ int stats_write(struct domain *d, const char *path)
 {
 	static const char *const names[EXIT_KINDS] = { "pio_read",   "pio_write", "mmio_read",
 						       "mmio_write", "signal",    "other" };
-	uint64_t wall = domain_now_ns(d), exits[EXIT_KINDS] = { 0 }, unclaimed = 0,
-		 comp_exits = d->io.exits;
+	uint64_t wall = domain_now_ns(d), exits[EXIT_KINDS] = { 0 }, unclaimed = 0, comp_exits = 0,
+		 io_runs = 0, priv = 0, image = 0, io_ticks = 0;
 	double ns = (double)wall / (double)(tsc() - d->start_tsc), cpu = 0, comp = 0, host = 0,
 	       io_comp;
+	struct fast_stats fast;
 	FILE *f = fopen(path, "w");
 
 	if (!f)
@@ -123,12 +136,25 @@ int stats_write(struct domain *d, const char *path)
 		for (unsigned k = 0; k < EXIT_KINDS; k++)
 			exits[k] += v->exits[k];
 		unclaimed += v->unclaimed;
-		comp_exits += v->ctx.exits;
 		cpu += (double)v->cpu_ns;
-		comp += (double)v->ctx.tsc * ns;
 		host += (double)v->host_tsc * ns;
 	}
-	io_comp = (double)d->io.tsc * ns;
+	for (unsigned k = 0; k < N_HOMES; k++) {
+		struct home *h = d->home[k];
+
+		if (!h)
+			continue;
+		for (unsigned i = 0; i <= d->n_vcpus; i++)
+			comp_exits += h->ctx[i].exits;
+		for (unsigned i = 0; i < d->n_vcpus; i++)
+			comp += (double)h->ctx[i].tsc * ns;
+		io_ticks += h->ctx[d->n_vcpus].tsc;
+		io_runs += h->ctx[d->n_vcpus].hypercalls[SIO_HC_WAIT];
+		priv += h->priv_size;
+		image += h->image_len;
+	}
+	io_comp = (double)io_ticks * ns;
+	fast_stats(d, &fast);
 	fprintf(f,
 		"{\n  \"version\": 1,\n  \"wall_ns\": %llu,\n  \"vcpus\": %u,\n  \"resets\": %u,\n"
 		"  \"firmware_resets\": %u,\n",
@@ -138,7 +164,10 @@ int stats_write(struct domain *d, const char *path)
 		fprintf(f, "%s \"%s\": %llu", k ? "," : "", names[k], (unsigned long long)exits[k]);
 	fprintf(f, ", \"unclaimed\": %llu },\n", (unsigned long long)unclaimed);
 	fprintf(f, "  \"companion_exits\": %llu,\n  \"io_context_runs\": %llu,\n",
-		(unsigned long long)comp_exits, (unsigned long long)d->io.hypercalls[SIO_HC_WAIT]);
+		(unsigned long long)comp_exits, (unsigned long long)io_runs);
+	fprintf(f, "  \"fast\": { \"posted\": %llu, \"batches\": %llu, \"flushes\": %llu, \"doorbells\": %llu },\n",
+		(unsigned long long)fast.posted, (unsigned long long)fast.batches,
+		(unsigned long long)fast.flushes, (unsigned long long)fast.doorbells);
 	write_models(d, f, ns);
 	fprintf(f, "  \"cpu_ns\": { \"guest\": %.0f, \"companion\": %.0f, \"host\": %.0f },\n",
 		cpu > comp + host ? cpu - comp - host : 0, comp + io_comp,
@@ -158,9 +187,9 @@ int stats_write(struct domain *d, const char *path)
 			(unsigned long long)s.errors);
 	}
 	fprintf(f,
-		"\n  ],\n  \"memory\": { \"guest_ram\": %llu, \"firmware_private\": %llu, \"firmware_image\": %u, "
+		"\n  ],\n  \"memory\": { \"guest_ram\": %llu, \"firmware_private\": %llu, \"firmware_image\": %llu, "
 		"\"process_anon_kib\": %llu }\n}\n",
-		(unsigned long long)d->opt->mem, (unsigned long long)d->priv_size, d->image_len,
+		(unsigned long long)d->opt->mem, (unsigned long long)priv, (unsigned long long)image,
 		(unsigned long long)vm_rss_kib("RssAnon:"));
 	if (fflush(f) || ferror(f)) {
 		fail_errno("can't write %s", path);

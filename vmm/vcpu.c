@@ -102,7 +102,7 @@ int vcpu_create(struct vcpu *v)
 	if (ioctl(v->fd, KVM_GET_SREGS, &v->sregs0) < 0 ||
 	    ioctl(v->fd, KVM_GET_LAPIC, &v->lapic0) < 0 || ioctl(v->fd, KVM_GET_FPU, &v->fpu0) < 0)
 		return fail_errno("can't read the state of guest vCPU %u", v->id);
-	return context_create(&v->ctx, d, v->id);
+	return 0;
 }
 
 /* MSRs that outlive a reset in KVM and would let it go on writing into guest memory. */
@@ -228,8 +228,7 @@ void *vcpu_main(void *arg)
 	struct domain *d = v->d;
 	struct timespec ts;
 
-	vcpu_thread_init(v->run, v->ctx.run);
-	v->ctx.thread = pthread_self();
+	vcpu_thread_init(v->run, d->home[HOME_FIRMWARE] ? d->home[HOME_FIRMWARE]->ctx[v->id].run : NULL);
 	for (;;) {
 		int r;
 

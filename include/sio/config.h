@@ -24,9 +24,26 @@ struct sio_ram {
 
 enum sio_device_kind { SIO_DEV_BLK = 1, SIO_DEV_CONSOLE = 2 };
 
+/* Groups of models that can be placed: bit n of sio_config.local is set where group n lives here. */
+enum sio_place {
+	SIO_PLACE_PCI = 0,   /* host bridge and ISA bridge */
+	SIO_PLACE_IDE = 1,
+	SIO_PLACE_PM = 2,
+	SIO_PLACE_RTC = 3,
+	SIO_PLACE_I8042 = 4,
+	SIO_PLACE_UART = 5,
+	SIO_PLACE_PORTS = 6, /* 80h, 92h, 402h */
+	SIO_PLACE_FWCFG = 7,
+	SIO_PLACE_TEST = 8,  /* the test device */
+	SIO_N_PLACES = 9,
+};
+
+#define SIO_NO_WINDOW UINT32_MAX /* the device's PV side belongs to another home */
+
 struct sio_device {
 	uint32_t kind;   /* enum sio_device_kind */
-	uint32_t window; /* virtio-mmio window: SIO_VIRTIO_BASE + window * SIO_VIRTIO_STRIDE */
+	/* virtio-mmio window: SIO_VIRTIO_BASE + window * SIO_VIRTIO_STRIDE; or SIO_NO_WINDOW */
+	uint32_t window;
 	uint32_t unit;   /* disk: 0-3 IDE channel * 2 + drive; console: 0 */
 	uint32_t pad;
 	char serial[24]; /* disk: serial number, at most 20 characters */
@@ -50,6 +67,7 @@ _Static_assert(sizeof(struct sio_blob) == 80, "sio_blob");
 
 #define SIO_CFG_DEBUGCON  1u /* the debug console at port 402h is there */
 #define SIO_CFG_BOOT_MENU 2u /* the BIOS shows its boot menu */
+#define SIO_CFG_TESTDEV   4u /* the test device is there */
 
 struct sio_config {
 	uint64_t magic;
@@ -64,6 +82,10 @@ struct sio_config {
 	uint8_t uuid[16];
 	uint32_t n_ram, n_devices, n_blobs;
 	uint32_t apic_id_last; /* highest local APIC id of the guest's vCPUs */
+	uint32_t local;        /* bit n: enum sio_place n lives in this home */
+	uint32_t fast;         /* bit n: ranges of enum sio_map_kind n are of use (slot.h) */
+	uint32_t irq_doorbells; /* bit n: GSI n is raised by SIO_IRQ_PORT + n, not by an operation */
+	uint32_t pad;
 	struct sio_ram ram[SIO_MAX_RAM];
 	struct sio_device device[SIO_MAX_DEVICES];
 	struct sio_blob blob[SIO_MAX_BLOBS];

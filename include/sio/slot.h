@@ -2,10 +2,11 @@
 /*
  * slot.h - the request slot: what passes between the hypervisor side and one firmware context.
  *
- * A slot is two pages.  The first holds the request (written by the hypervisor side while the
+ * A slot is three pages.  The first holds the request (written by the hypervisor side while the
  * context is stopped), the answer and the list of operations (written by the firmware).  The second
  * is the data of a string request: count items of size bytes, in the order in which the guest's
- * instruction moves them.
+ * instruction moves them.  The third holds posted writes: what the guest wrote to posted ranges before
+ * the request, in order; they are carried out first.
  *
  * A context leaves by a 32-bit OUT of a hypercall number to SIO_HC_PORT.  Any other exit of a
  * context (another port, HLT, a shutdown, MMIO outside the virtio windows) is a firmware fault.
@@ -18,6 +19,10 @@
  *   YIELD   let another thread run (a lock's holder may be waiting for this processor).
  *   LOG     text[0..text_len) is a message of level text_level for the domain's log; resume.
  *   PANIC   the firmware can't go on; text is the reason, panic the state.  Never resumes.
+ *   FORWARD the request in forward is for another home (a model that was placed elsewhere); resumes with
+ *           its answer, all ones if there is none.
+ *
+ * A home that is not a companion VM leaves through the mailbox at the end of the first page.
  *
  * Operations are the events that a request causes.  They are carried out in order, before the guest's
  * instruction completes, so that one exit both delivers events and switches back to the guest.
@@ -35,6 +40,9 @@
 #include "sio/abi.h"
 
 #define SIO_HC_PORT 0x0510u
+/* Companion vCPUs only, for the GSIs of sio_config.irq_doorbells: a byte written to SIO_IRQ_PORT + n is an edge of
+ * GSI n, and no exit to user space. */
+#define SIO_IRQ_PORT 0x0540u
 
 enum sio_hypercall {
 	SIO_HC_RETURN = 1,
@@ -43,6 +51,8 @@ enum sio_hypercall {
 	SIO_HC_YIELD = 4,
 	SIO_HC_LOG = 5,
 	SIO_HC_PANIC = 6,
+	SIO_HC_FORWARD = 7,
+	SIO_N_HYPERCALLS = 8,
 };
 
 enum sio_req_kind {
@@ -51,11 +61,14 @@ enum sio_req_kind {
 	SIO_REQ_MMIO = 2,
 	SIO_REQ_EVENT = 3, /* I/O context: events holds what woke it */
 	SIO_REQ_RESET = 4, /* context 0, all others stopped, no block request in flight */
+	SIO_REQ_PCICFG = 5, /* forwarded: addr is the function's devfn * 256 + the register */
 };
 
-/* Bits of sio_request.events. Bit n < SIO_MAX_VIRTIO: virtio window n has used buffers or a
- * configuration change. */
-#define SIO_EVENT_TIMER (1ull << 63)
+/* Bits of sio_request.events, which come with any kind. Bit n < SIO_MAX_VIRTIO: virtio window n has used
+ * buffers or a configuration change; bit SIO_EVENT_DOORBELL + n: doorbell n was rung, after the posted
+ * writes and before the request's own access. */
+#define SIO_EVENT_DOORBELL 32u
+#define SIO_EVENT_TIMER    (1ull << 63)
 
 struct sio_request {
 	uint8_t kind;  /* enum sio_req_kind */
@@ -67,15 +80,27 @@ struct sio_request {
 	uint64_t data;   /* the value of a write with count 1 */
 	uint64_t now_ns; /* time since the domain started; never goes back */
 	uint64_t events;
+	uint32_t n_posted; /* entries of posted[] */
+	uint32_t place;    /* of a forwarded request: enum sio_place of the model that it is for */
 };
-_Static_assert(sizeof(struct sio_request) == 40, "sio_request");
+_Static_assert(sizeof(struct sio_request) == 48, "sio_request");
+
+/* A write that the guest has gone on from. */
+struct sio_posted {
+	uint64_t addr, data;
+	uint8_t space; /* enum sio_space */
+	uint8_t size;  /* 1, 2, 4 or 8 */
+	uint8_t pad[6];
+};
+_Static_assert(sizeof(struct sio_posted) == 24, "sio_posted");
 
 enum sio_op_code {
 	SIO_OP_IRQ = 1, /* arg: GSI 0-23, a: level 0 or 1, b: counts this line's changes from 1 */
 	SIO_OP_MSI = 2, /* arg: data, a: address */
-	SIO_OP_MAP =
-		3, /* arg: SIO_MAP_ARG(), a: base, b: length; at most SIO_MAX_RANGES of memory */
-	SIO_OP_UNMAP = 4,    /* arg: space, a: base, b: length, as mapped */
+	/* arg: SIO_MAP_ARG(), a: base, b: length, c: what the kind takes; at most SIO_MAX_RANGES of memory
+	 * and SIO_MAX_FAST ranges of other kinds than REFLECT */
+	SIO_OP_MAP = 3,
+	SIO_OP_UNMAP = 4,    /* arg: space, a: base, b: length, as claimed; its fast ranges go with it */
 	SIO_OP_TIMER = 5,    /* a: ns; the I/O context wakes at the earliest asked for, once */
 	SIO_OP_RESET = 6,    /* reset the domain after this request */
 	SIO_OP_POWEROFF = 7, /* power off after this request; arg: exit status 0-127 */
@@ -84,11 +109,59 @@ enum sio_op_code {
 
 enum sio_space { SIO_SPACE_PIO = 0, SIO_SPACE_MMIO = 1 };
 
-/* Fast paths of docs/abi.md take further kinds. */
-enum sio_map_kind { SIO_MAP_REFLECT = 0 };
+/*
+ * REFLECT claims a range for a model.  The other kinds are fast paths for ranges that are claimed; they
+ * change when a request reaches the firmware, never what the guest can observe but time.  The host may
+ * ignore any of them.
+ *
+ *   POSTED       writes may be queued.  They reach the firmware in order, before any later reflected
+ *                request of any vCPU, at the latest after SIO_POSTED_MAX_NS.  c: SIO_POSTED_C().
+ *   SHADOW       reads of b bytes at a are answered from entry c of the shadow page while that is valid
+ *                and no queued write makes it stale.
+ *   CLOCK        reads of b bytes at a are answered with a counter: now_ns * (c & ffffffffh) / 10^9,
+ *                the lower (c >> 32) bits of it.
+ *   DOORBELL     a write of b bytes at a with the value c & ffffffffh does nothing but wake the I/O
+ *                context, with event bit SIO_EVENT_DOORBELL + (c >> 32).
+ *   READTHROUGH  memory, whole pages: reads see private memory from offset c on, and only writes are
+ *                reflected.
+ */
+enum sio_map_kind {
+	SIO_MAP_REFLECT = 0,
+	SIO_MAP_POSTED = 1,
+	SIO_MAP_SHADOW = 2,
+	SIO_MAP_CLOCK = 3,
+	SIO_MAP_DOORBELL = 4,
+	SIO_MAP_READTHROUGH = 5,
+	SIO_N_MAP_KINDS = 6,
+};
 
-#define SIO_MAX_RANGES 128u
-#define SIO_MAX_MODELS 64u
+#define SIO_MAX_RANGES    128u
+#define SIO_MAX_MODELS    64u
+#define SIO_MAX_FAST      128u
+#define SIO_MAX_SHADOWS   32u
+#define SIO_MAX_DOORBELLS 16u
+#define SIO_MAX_POSTED    170u
+#define SIO_POSTED_MAX_NS 8000000u
+
+/*
+ * c of a posted range.  While such a write is queued, shadows of the ports that it writes are stale, and
+ * those of dirties (bit n: entry n), unless entry own is valid and does not differ from the value written
+ * in any bit of care.  Entry own need not be mapped anywhere.  A write with any of the bits of not_if set
+ * is not queued.
+ */
+#define SIO_NO_SHADOW 0xffu
+#define SIO_POSTED_C(dirties, own, care, not_if)                                          \
+	((uint64_t)(uint32_t)(dirties) | (uint64_t)(uint8_t)(own) << 32 |                 \
+	 (uint64_t)(uint8_t)(care) << 40 | (uint64_t)(uint8_t)(not_if) << 48)
+
+/* The firmware keeps it up to date; one 64-bit store for each change.  Bit 63: valid; lower half: the
+ * value.  Stored with release order before the operations of the same request are carried out. */
+#define SIO_SHADOW_VALID (1ull << 63)
+
+struct sio_shadow_page_shared {
+	uint64_t entry[SIO_MAX_SHADOWS];
+};
+_Static_assert(sizeof(struct sio_shadow_page_shared) <= SIO_PAGE, "shadow page");
 
 /* arg of SIO_OP_MAP: space in bits 0-3, kind in bits 4-7, model number in bits 8-15. */
 #define SIO_MAP_ARG(space, kind, model) \
@@ -97,9 +170,9 @@ enum sio_map_kind { SIO_MAP_REFLECT = 0 };
 struct sio_op {
 	uint32_t code; /* enum sio_op_code */
 	uint32_t arg;
-	uint64_t a, b;
+	uint64_t a, b, c;
 };
-_Static_assert(sizeof(struct sio_op) == 24, "sio_op");
+_Static_assert(sizeof(struct sio_op) == 32, "sio_op");
 
 #define SIO_MAX_OPS    64u
 #define SIO_MAX_TEXT   256u
@@ -116,6 +189,24 @@ struct sio_panic {
 	uint64_t frame[SIO_MAX_FRAMES];
 };
 
+/*
+ * How a home in another process leaves and is entered.  Whose turn it is decides who may write the rest of
+ * the slot.  Either side spins briefly for its turn and then sleeps on the word as a futex, having set its
+ * flag; who hands the turn over looks at the other's flag and wakes it.
+ */
+#define SIO_TURN_HOST 0u
+#define SIO_TURN_HOME 1u
+#define SIO_LEAVE_MMIO  0x100u /* access to a virtio window: addr, len, write, data */
+#define SIO_LEAVE_FAULT 0x101u /* a stub domain's firmware left by something else: data is KVM's exit reason */
+
+struct sio_mailbox_shared {
+	uint32_t turn, host_sleeps, home_sleeps;
+	uint32_t leave; /* enum sio_hypercall or SIO_LEAVE_ */
+	uint64_t addr, data;
+	uint32_t len, write;
+};
+_Static_assert(sizeof(struct sio_mailbox_shared) == 40, "mailbox");
+
 /* Both sides write here: copy in once, then check. */
 struct sio_slot_shared {
 	struct sio_request req;
@@ -124,16 +215,24 @@ struct sio_slot_shared {
 	uint32_t text_level;
 	uint32_t text_len;
 	uint32_t pad;
+	uint8_t pad1[8];
 	struct sio_op ops[SIO_MAX_OPS];
 	char text[SIO_MAX_TEXT];
 	struct sio_panic panic;
-	uint8_t unused[SIO_PAGE - 64 - SIO_MAX_OPS * 24 - SIO_MAX_TEXT - sizeof(struct sio_panic)];
+	struct sio_request forward; /* FORWARD; the answer comes back in forward.data */
+	uint8_t unused[SIO_PAGE - 128 - SIO_MAX_OPS * 32 - SIO_MAX_TEXT - sizeof(struct sio_panic) -
+		       sizeof(struct sio_request)];
+	struct sio_mailbox_shared mailbox;
+	uint8_t pad2[8];
 	uint8_t data[SIO_PAGE];
+	struct sio_posted posted[SIO_MAX_POSTED];
+	uint8_t pad3[SIO_PAGE - SIO_MAX_POSTED * sizeof(struct sio_posted)];
 };
-_Static_assert(offsetof(struct sio_slot_shared, answer) == 40, "answer");
-_Static_assert(offsetof(struct sio_slot_shared, ops) == 64, "ops");
-_Static_assert(offsetof(struct sio_slot_shared, text) == 64 + SIO_MAX_OPS * 24, "text");
+_Static_assert(offsetof(struct sio_slot_shared, answer) == 48, "answer");
+_Static_assert(offsetof(struct sio_slot_shared, ops) == 80, "ops");
+_Static_assert(offsetof(struct sio_slot_shared, text) == 80 + SIO_MAX_OPS * 32, "text");
 _Static_assert(offsetof(struct sio_slot_shared, data) == SIO_PAGE, "data");
+_Static_assert(offsetof(struct sio_slot_shared, posted) == 2 * SIO_PAGE, "posted");
 _Static_assert(sizeof(struct sio_slot_shared) == SIO_SLOT_SIZE, "slot size");
 
 #endif

@@ -6,7 +6,7 @@
  * Context 0 comes first and builds the page tables: the low 4 GiB, identity, 2 MiB pages.  start.c maps
  * what lies above.
  */
-#include "firmware/layout.h"
+#include "firmware/kvm/layout.h"
 
 #define rva(x) ((x) - _start)
 
@@ -19,8 +19,7 @@ _start:
 	cmpl	$ENTRY_MAGIC, %eax
 	jne	hang
 	/* Until there is a stack: the end of this context's slot. */
-	movl	%ecx, %edx
-	shll	$13, %edx
+	imull	$SLOT_SIZE, %ecx, %edx
 	leal	(SLOT_OFF + SLOT_SIZE)(%ebx, %edx), %esp
 	call	1f
 1:	popl	%ebp

@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* layout.h - the numbers of include/sio that assembly needs; start.c asserts that they agree. */
-#ifndef FIRMWARE_LAYOUT_H
-#define FIRMWARE_LAYOUT_H
+#ifndef FIRMWARE_KVM_LAYOUT_H
+#define FIRMWARE_KVM_LAYOUT_H
 
 #define ENTRY_MAGIC  0x464f4953
 #define SLOT_OFF     0x2000
-#define SLOT_SIZE    0x2000
+#define SLOT_SIZE    0x3000
 #define MAX_CONTEXTS 9
-#define ABI_VERSION  1
+#define ABI_VERSION  2
 #define STACK_SHIFT  13
 
 #endif

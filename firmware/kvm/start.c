@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* start.c - from the entry code to the loops: memory map, checks, exceptions, lock, log, panic. */
+/* start.c - the companion VM's home: from the entry code to the loops; memory map, exceptions, panic. */
 #include <string.h>
 
 #include "firmware/fw.h"
-#include "firmware/layout.h"
+#include "firmware/kvm/layout.h"
 #include "lib/fmt.h"
 
 _Static_assert(ENTRY_MAGIC == SIO_ENTRY_MAGIC && ABI_VERSION == SIO_ABI_VERSION, "layout.h");
@@ -13,59 +13,10 @@ _Static_assert(MAX_CONTEXTS == SIO_MAX_CONTEXTS, "layout.h");
 #define STACK_SIZE (1u << STACK_SHIFT)
 #define GIB        (1ull << 30)
 
-struct fw fw = { .console_due_ns = UINT64_MAX, .timer_ns = UINT64_MAX };
-
 extern uint64_t fw_pdpt[512];
 extern char fw_stacks[MAX_CONTEXTS][STACK_SIZE];
 extern const char fw_vectors[];
 extern const char _start[];
-
-struct sio_slot_shared *fw_slot_of(unsigned context)
-{
-	return (struct sio_slot_shared *)((uintptr_t)fw.cfg + SIO_SLOT_OFF +
-					  (uintptr_t)context * SIO_SLOT_SIZE);
-}
-
-void fw_lock(struct sio_slot_shared *mine)
-{
-	/* Acquire: pairs with the release in fw_unlock(). A holder that the host has descheduled does
-	 * not come back while we spin on its processor: yield now and then. */
-	for (unsigned spins = 1; atomic_flag_test_and_set_explicit(&fw.lock, memory_order_acquire);
-	     spins++) {
-		__builtin_ia32_pause();
-		if (spins % 2048 == 0)
-			hv_yield();
-	}
-	fw.slot = mine;
-}
-
-void fw_unlock(void)
-{
-	atomic_flag_clear_explicit(&fw.lock, memory_order_release);
-}
-
-void *fw_alloc(size_t size, size_t align)
-{
-	uint64_t at = (fw.heap + align - 1) & ~(uint64_t)(align - 1);
-
-	if (at > fw.heap_end || size > fw.heap_end - at)
-		fw_panic("out of private memory: %lu bytes wanted, %lu left", (unsigned long)size,
-			 (unsigned long)(fw.heap_end - fw.heap));
-	fw.heap = at + size;
-	return (void *)at;
-}
-
-void fw_log(enum sio_log_level level, const char *f, ...)
-{
-	char text[SIO_MAX_TEXT];
-	va_list ap;
-	size_t n;
-
-	va_start(ap, f);
-	n = fmt_va(text, sizeof(text), f, ap);
-	va_end(ap);
-	hv_log(fw.slot, level, text, n);
-}
 
 /* Whose stack this is tells which context runs. */
 static unsigned context_of(uintptr_t sp)
@@ -93,6 +44,13 @@ static void backtrace(struct sio_panic *p, uint64_t rip, uint64_t rbp)
 	}
 }
 
+static _Noreturn void die(struct sio_slot_shared *s, const char *why, size_t len)
+{
+	fw_set_text(s, why, len);
+	for (;;)
+		hv_call(s, SIO_HC_PANIC);
+}
+
 _Noreturn void fw_panic(const char *f, ...)
 {
 	char text[SIO_MAX_TEXT];
@@ -108,7 +66,7 @@ _Noreturn void fw_panic(const char *f, ...)
 	s->panic.rip = (uint64_t)__builtin_return_address(0);
 	s->panic.rsp = sp;
 	backtrace(&s->panic, s->panic.rip, *(uint64_t *)sp);
-	hv_panic(s, text, n);
+	die(s, text, n);
 }
 
 struct exception_frame {
@@ -134,7 +92,7 @@ _Noreturn void fw_exception(const struct exception_frame *e)
 	__asm__("mov %%cr2, %0" : "=r"(p->cr2));
 	memcpy(p->gpr, e->gpr, sizeof(p->gpr));
 	backtrace(p, e->rip, e->gpr[5]);
-	hv_panic(s, text, n);
+	die(s, text, n);
 }
 
 static void load_idt(bool build)
@@ -195,18 +153,20 @@ _Noreturn void fw_start(const struct sio_config *cfg, unsigned context);
 
 _Noreturn void fw_start(const struct sio_config *cfg, unsigned context)
 {
+	struct sio_slot_shared *s = fw_slot_of(context);
+	enum sio_hypercall leave = context == cfg->n_vcpus ? SIO_HC_WAIT : SIO_HC_RETURN;
+
 	load_idt(context == 0);
 	if (context == 0) {
-		fw.cfg = cfg;
-		fw.slot = fw_slot_of(0);
-		if (cfg->magic != SIO_CONFIG_MAGIC || cfg->version != SIO_ABI_VERSION ||
-		    cfg->size != sizeof(*cfg))
-			fw_panic("the hypervisor side speaks ABI %u, this firmware %u",
-				 cfg->version, SIO_ABI_VERSION);
-		fw.heap = cfg->heap_base;
-		fw.heap_end = cfg->heap_base + cfg->heap_len;
-		map_high(cfg->map_top);
-		fw_board_init();
+		/* Needed for a panic about the page itself. */
+		fw.slot = s;
+		if (cfg->magic == SIO_CONFIG_MAGIC && cfg->version == SIO_ABI_VERSION)
+			map_high(cfg->map_top);
+		fw_init(cfg);
 	}
-	fw_serve(context);
+	for (;;) {
+		hv_call(s, leave);
+		s->n_ops = 0;
+		fw_request(s);
+	}
 }

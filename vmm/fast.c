@@ -1,0 +1,564 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * fast.c - accesses that need not reach a model at once (include/sio/slot.h: posted, shadow, clock,
+ * doorbell and read-through ranges).
+ *
+ * Posted writes wait in KVM's coalesced ring, where they cost no exit to user space, and move from there
+ * into a queue of ours, in order; writes that KVM can't queue by itself (not_if) go straight into the
+ * queue, behind what is in the ring.  The queue remembers which shadows its writes make stale.
+ *
+ * Order: whoever reflects a request delivers the queue first, and holds the lock until the firmware has
+ * seen it all; others that find something queued, or being delivered, wait for the lock.  So a write that
+ * was posted before a request, by any vCPU, is seen before it.  Doorbells ring after what was posted.
+ */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/eventfd.h>
+#include <sys/ioctl.h>
+#include <sys/timerfd.h>
+#include <unistd.h>
+
+#include "vmm/domain.h"
+
+#define RING_MAX ((SIO_PAGE - sizeof(struct kvm_coalesced_mmio_ring)) / sizeof(struct kvm_coalesced_mmio))
+#define QUEUE_MAX (SIO_MAX_POSTED + RING_MAX)
+/* How often the ring is looked at without a request: between these, the longer the less there is. */
+#define PERIOD_MIN_NS 500000u
+#define PERIOD_MAX_NS SIO_POSTED_MAX_NS
+
+struct range {
+	uint8_t kind, space; /* kind 0: free */
+	uint8_t home, model;
+	bool zone; /* KVM queues its writes */
+	uint64_t base, len, c;
+	uint32_t slot; /* READTHROUGH: the guest VM's memory slot */
+	int fd;        /* DOORBELL */
+};
+
+struct fast {
+	struct range range[SIO_MAX_FAST];
+	/* By port: 0, or an index into range plus 1. Written under map_lock. */
+	_Atomic uint8_t read[65536], write[65536];
+	_Atomic unsigned n_posted, n_doorbells, n_zones;
+
+	pthread_mutex_t lock; /* all below, and order: see above */
+	_Atomic bool delivering;
+	struct kvm_coalesced_mmio_ring *ring; /* NULL: KVM has none */
+	bool pio_ring;
+	struct sio_posted q[QUEUE_MAX];
+	uint8_t q_home[QUEUE_MAX];
+	_Atomic unsigned n;
+	uint32_t stale[N_HOMES];
+	struct fast_stats stats;
+
+	int timer_fd;
+	_Atomic uint64_t period_ns; /* 0: not running */
+	uint64_t seen;      /* stats.posted at the last look */
+};
+
+int fast_init(struct domain *d)
+{
+	struct fast *f = calloc(1, sizeof(*f));
+
+	if (!f)
+		return fail_errno("no memory");
+	pthread_mutex_init(&f->lock, NULL);
+	f->timer_fd = timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK);
+	for (unsigned i = 0; i < SIO_MAX_FAST; i++)
+		f->range[i].fd = -1;
+	d->fast = f;
+	return f->timer_fd < 0 ? fail_errno("can't make a timer") : 0;
+}
+
+void fast_start(struct domain *d)
+{
+	int page = ioctl(d->kvm, KVM_CHECK_EXTENSION, KVM_CAP_COALESCED_MMIO);
+
+	if (page <= 0 || (size_t)(page + 1) * SIO_PAGE > d->run_size)
+		return;
+	d->fast->ring = (void *)((char *)d->vcpu[0].run + (size_t)page * SIO_PAGE);
+	d->fast->pio_ring = ioctl(d->kvm, KVM_CHECK_EXTENSION, KVM_CAP_COALESCED_PIO) > 0;
+}
+
+static void set_period(struct fast *f, uint64_t ns)
+{
+	struct itimerspec it = { .it_value.tv_nsec = (long)ns, .it_interval.tv_nsec = (long)ns };
+
+	f->period_ns = ns;
+	timerfd_settime(f->timer_fd, 0, &it, NULL);
+}
+
+/* Ranges. Locked: map_lock. */
+
+static struct range *new_range(struct fast *f)
+{
+	for (unsigned i = 0; i < SIO_MAX_FAST; i++)
+		if (!f->range[i].kind)
+			return &f->range[i];
+	return NULL;
+}
+
+static int zone(struct domain *d, const struct range *r, bool on)
+{
+	struct kvm_coalesced_mmio_zone z = { .addr = r->base, .size = (uint32_t)r->len,
+					     .pio = r->space == SIO_SPACE_PIO };
+
+	return ioctl(d->guest_vm, on ? KVM_REGISTER_COALESCED_MMIO : KVM_UNREGISTER_COALESCED_MMIO, &z);
+}
+
+static int doorbell(struct domain *d, const struct range *r, bool on)
+{
+	struct kvm_ioeventfd e = {
+		.datamatch = (uint32_t)r->c,
+		.addr = r->base,
+		.len = (uint32_t)r->len,
+		.fd = r->fd,
+		.flags = KVM_IOEVENTFD_FLAG_DATAMATCH |
+			 (r->space == SIO_SPACE_PIO ? KVM_IOEVENTFD_FLAG_PIO : 0) |
+			 (on ? 0 : KVM_IOEVENTFD_FLAG_DEASSIGN),
+	};
+
+	return ioctl(d->guest_vm, KVM_IOEVENTFD, &e);
+}
+
+/* The host may ignore any request for a fast path: where KVM can't, accesses are reflected. */
+static const char *add_posted(struct domain *d, struct range *r)
+{
+	struct fast *f = d->fast;
+	bool filtered = r->c >> 48 & 0xff;
+
+	if (r->space == SIO_SPACE_MMIO && filtered)
+		return "a filter on memory";
+	if (!filtered && f->ring && (r->space == SIO_SPACE_MMIO || f->pio_ring))
+		r->zone = zone(d, r, true) == 0;
+	if (!r->zone && r->space == SIO_SPACE_MMIO) {
+		r->kind = 0;
+		return NULL;
+	}
+	f->n_zones += r->zone;
+	for (uint64_t p = r->base; r->space == SIO_SPACE_PIO && p < r->base + r->len; p++)
+		f->write[p] = (uint8_t)(r - f->range + 1);
+	f->n_posted++;
+	if (!f->period_ns)
+		set_period(f, PERIOD_MIN_NS);
+	return NULL;
+}
+
+static const char *add_readthrough(struct home *h, struct range *r)
+{
+	struct domain *d = h->d;
+
+	if (r->base % SIO_PAGE || r->len % SIO_PAGE || r->c % SIO_PAGE || !r->len ||
+	    r->c > h->priv_size || r->len > h->priv_size - r->c || r->base > UINT64_MAX - r->len)
+		return "not whole pages of private memory";
+	/* Not over RAM or the BIOS. */
+	if (r->base < d->ram_low || r->base + r->len > GUEST_HIGH - d->bios_size)
+		return "not in the hole below 4 GiB";
+	r->slot = d->next_slot++;
+	if (memory_slot(d->guest_vm, "a read-through range", r->slot, KVM_MEM_READONLY, r->base, r->len,
+			h->priv + r->c))
+		r->kind = 0;
+	return NULL;
+}
+
+static const char *add_doorbell(struct home *h, struct range *r)
+{
+	struct epoll_event ev = { .events = EPOLLIN };
+
+	if (r->c >> 32 >= SIO_MAX_DOORBELLS)
+		return "a doorbell's number";
+	r->fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	ev.data.fd = r->fd;
+	if (r->fd < 0 || doorbell(h->d, r, true) < 0) {
+		if (r->fd >= 0)
+			close(r->fd);
+		r->fd = -1;
+		r->kind = 0;
+		return NULL;
+	}
+	epoll_ctl(h->d->epoll, EPOLL_CTL_ADD, r->fd, &ev);
+	h->d->fast->n_doorbells++;
+	return NULL;
+}
+
+const char *fast_map(struct home *h, unsigned space, unsigned kind, unsigned model, uint64_t base,
+		     uint64_t len, uint64_t c)
+{
+	struct domain *d = h->d;
+	struct fast *f = d->fast;
+	struct range *r;
+	bool sized = kind == SIO_MAP_SHADOW || kind == SIO_MAP_CLOCK || kind == SIO_MAP_DOORBELL;
+
+	if (sized && len != 1 && len != 2 && len != 4 && (len != 8 || space == SIO_SPACE_PIO))
+		return "no access has this size";
+	if (len == 0 || base + len < base || len > 1 << 20 ||
+	    (space == SIO_SPACE_PIO && base + len > 0x10000))
+		return "a range that is none";
+	for (uint64_t a = base; a < base + len; a += space == SIO_SPACE_PIO ? 1 : SIO_PAGE) {
+		uint16_t o = reflect_owner(d, space == SIO_SPACE_PIO ? SIO_REQ_PIO : SIO_REQ_MMIO, a, 1);
+
+		if (o == 0 || OWNER_HOME(o) != h->kind)
+			return "not claimed by this home";
+	}
+	if (!(d->opt->fast >> kind & 1))
+		return NULL;
+	if ((space == SIO_SPACE_MMIO && (kind == SIO_MAP_SHADOW || kind == SIO_MAP_CLOCK)) ||
+	    (space == SIO_SPACE_PIO && kind == SIO_MAP_READTHROUGH))
+		return NULL;
+	r = new_range(f);
+	if (!r)
+		return "too many fast ranges";
+	*r = (struct range){ .kind = (uint8_t)kind, .space = (uint8_t)space, .home = (uint8_t)h->kind,
+			     .model = (uint8_t)model, .base = base, .len = len, .c = c, .fd = -1 };
+	switch (kind) {
+	case SIO_MAP_POSTED: return add_posted(d, r);
+	case SIO_MAP_DOORBELL: return add_doorbell(h, r);
+	case SIO_MAP_READTHROUGH: return add_readthrough(h, r);
+	case SIO_MAP_SHADOW:
+		if (c >= SIO_MAX_SHADOWS) {
+			r->kind = 0;
+			return "a shadow entry's number";
+		}
+		break;
+	case SIO_MAP_CLOCK:
+		if (c >> 32 > 32 || c >> 32 == 0) {
+			r->kind = 0;
+			return "a clock's width";
+		}
+		break;
+	}
+	/* The entry is whole before its number can be found. */
+	atomic_store_explicit(&f->read[base], (uint8_t)(r - f->range + 1), memory_order_release);
+	return NULL;
+}
+
+static void drop(struct domain *d, struct range *r)
+{
+	struct fast *f = d->fast;
+	uint8_t n = (uint8_t)(r - f->range + 1);
+
+	switch (r->kind) {
+	case SIO_MAP_POSTED:
+		if (r->zone)
+			zone(d, r, false);
+		f->n_zones -= r->zone;
+		f->n_posted--;
+		break;
+	case SIO_MAP_DOORBELL:
+		doorbell(d, r, false);
+		close(r->fd);
+		f->n_doorbells--;
+		break;
+	case SIO_MAP_READTHROUGH:
+		memory_slot(d->guest_vm, "a read-through range", r->slot, 0, r->base, 0, NULL);
+		break;
+	}
+	for (uint64_t p = r->base; r->space == SIO_SPACE_PIO && p < r->base + r->len; p++) {
+		if (f->read[p] == n)
+			f->read[p] = 0;
+		if (f->write[p] == n)
+			f->write[p] = 0;
+	}
+	r->kind = 0;
+	r->fd = -1;
+}
+
+void fast_unmap(struct home *h, unsigned space, uint64_t base, uint64_t len)
+{
+	for (unsigned i = 0; i < SIO_MAX_FAST; i++) {
+		struct range *r = &h->d->fast->range[i];
+
+		if (r->kind && r->home == h->kind && r->space == space && r->base < base + len &&
+		    base < r->base + r->len)
+			drop(h->d, r);
+	}
+}
+
+/* The queue. Locked. */
+
+static const uint64_t *shadow_page(const struct home *h)
+{
+	return ((const struct sio_shadow_page_shared *)(h->priv + SIO_SHADOW_OFF))->entry;
+}
+
+static uint64_t shadow(const struct home *h, unsigned n)
+{
+	/* Pairs with the firmware's release. */
+	return __atomic_load_n(&shadow_page(h)[n % SIO_MAX_SHADOWS], __ATOMIC_ACQUIRE);
+}
+
+/* Which shadows does this write make stale? */
+static void mark_stale(struct domain *d, struct home *h, const struct sio_posted *p)
+{
+	struct fast *f = d->fast;
+	unsigned w = p->space == SIO_SPACE_PIO ? f->write[p->addr & 0xffff] : 0;
+	const struct range *r = w ? &f->range[w - 1] : NULL;
+	unsigned own = r ? r->c >> 32 & 0xff : SIO_NO_SHADOW, care = r ? r->c >> 40 & 0xff : 0;
+	uint64_t v;
+
+	if (p->space != SIO_SPACE_PIO)
+		return;
+	if (!r || r->kind != SIO_MAP_POSTED || p->addr + p->size > r->base + r->len) {
+		f->stale[h->kind] = UINT32_MAX;
+		return;
+	}
+	for (unsigned i = 0; i < p->size; i++) {
+		unsigned k = f->read[(p->addr + i) & 0xffff];
+
+		if (k && f->range[k - 1].kind == SIO_MAP_SHADOW)
+			f->stale[h->kind] |= 1u << f->range[k - 1].c % SIO_MAX_SHADOWS;
+	}
+	if (own < SIO_MAX_SHADOWS) {
+		v = shadow(h, own);
+		if (v & SIO_SHADOW_VALID && !((v ^ p->data) & care))
+			return;
+	}
+	f->stale[h->kind] |= (uint32_t)r->c;
+}
+
+static void enqueue(struct domain *d, struct home *h, const struct sio_posted *p)
+{
+	struct fast *f = d->fast;
+
+	f->q[f->n] = *p;
+	f->q_home[f->n] = (uint8_t)h->kind;
+	f->n++;
+	f->stats.posted++;
+	mark_stale(d, h, p);
+}
+
+static bool ring_empty(const struct fast *f)
+{
+	/* KVM stores an entry before the index that covers it. */
+	return !f->ring || __atomic_load_n(&f->ring->last, __ATOMIC_ACQUIRE) ==
+				   __atomic_load_n(&f->ring->first, __ATOMIC_ACQUIRE);
+}
+
+/* From KVM's ring into the queue, as far as there is room. */
+static void take_ring(struct domain *d)
+{
+	struct fast *f = d->fast;
+
+	while (!ring_empty(f) && f->n < QUEUE_MAX) {
+		const struct kvm_coalesced_mmio *e =
+			&f->ring->coalesced_mmio[f->ring->first % RING_MAX];
+		struct sio_posted p = { .addr = e->phys_addr, .space = e->pio ? SIO_SPACE_PIO : SIO_SPACE_MMIO };
+		uint32_t len = e->len;
+		uint16_t owner;
+
+		p.size = (uint8_t)(len == 1 || len == 2 || len == 4 || len == 8 ? len : 0);
+		memcpy(&p.data, e->data, p.size);
+		owner = p.size ? reflect_owner(d, e->pio ? SIO_REQ_PIO : SIO_REQ_MMIO, p.addr, p.size) : 0;
+		if (owner && d->home[OWNER_HOME(owner)])
+			enqueue(d, d->home[OWNER_HOME(owner)], &p);
+		/* Free only after it was read, and in the queue before it is out of the ring: who looks
+		 * without the lock misses it in neither. */
+		__atomic_store_n(&f->ring->first, (f->ring->first + 1) % RING_MAX, __ATOMIC_RELEASE);
+	}
+}
+
+/* Sends what is queued to the homes that it is for; a last piece for h is put into its slot of context n
+ * instead, to go with a request: how many. */
+static unsigned send(struct domain *d, unsigned n, struct home *h)
+{
+	struct fast *f = d->fast;
+	unsigned i = 0, k, count = f->n;
+
+	if (!count)
+		return 0;
+	f->stats.batches++;
+	for (; i < count; i = k) {
+		struct home *to = d->home[f->q_home[i]];
+		struct context *c = &to->ctx[n];
+
+		for (k = i + 1; k < count && f->q_home[k] == f->q_home[i] && k - i < SIO_MAX_POSTED; k++)
+			;
+		memcpy(c->slot->posted, &f->q[i], (k - i) * sizeof(f->q[0]));
+		if (to == h && k == count)
+			break;
+		c->last = c->slot->req = (struct sio_request){ .kind = SIO_REQ_NONE, .n_posted = k - i,
+							       .now_ns = domain_now_ns(d) };
+		if (!to->dead)
+			context_run(c);
+	}
+	f->n = 0;
+	memset(f->stale, 0, sizeof(f->stale));
+	return count - i;
+}
+
+static uint64_t rung(struct domain *d, struct home *h)
+{
+	struct fast *f = d->fast;
+	uint64_t bits = 0, v;
+
+	for (unsigned i = 0; i < SIO_MAX_FAST && f->n_doorbells; i++) {
+		struct range *r = &f->range[i];
+
+		if (r->kind == SIO_MAP_DOORBELL && r->home == h->kind && read(r->fd, &v, sizeof(v)) == sizeof(v)) {
+			bits |= 1ull << (SIO_EVENT_DOORBELL + (r->c >> 32));
+			f->stats.doorbells += v;
+		}
+	}
+	return bits;
+}
+
+bool fast_begin(struct domain *d, unsigned n, struct home *h, struct sio_request *r)
+{
+	struct fast *f = d->fast;
+
+	if (!f->n_doorbells && ring_empty(f) && !f->n && !f->delivering)
+		return false;
+	pthread_mutex_lock(&f->lock);
+	/* Before the ring's entries are given up: who finds it empty then sees this. */
+	f->delivering = true;
+	take_ring(d);
+	r->n_posted = send(d, n, h);
+	if (f->n_doorbells)
+		r->events |= rung(d, h);
+	if (r->n_posted || r->events)
+		return true;
+	fast_end(d);
+	return false;
+}
+
+void fast_end(struct domain *d)
+{
+	d->fast->delivering = false;
+	pthread_mutex_unlock(&d->fast->lock);
+}
+
+static void flush(struct domain *d, struct home *h)
+{
+	struct sio_request r = { .kind = SIO_REQ_EVENT };
+
+	if (!fast_begin(d, d->n_vcpus, h, &r))
+		return;
+	d->fast->stats.flushes++;
+	h->ctx[d->n_vcpus].last = h->ctx[d->n_vcpus].slot->req = r;
+	r.now_ns = domain_now_ns(d);
+	h->ctx[d->n_vcpus].slot->req.now_ns = r.now_ns;
+	if (!h->dead)
+		context_run(&h->ctx[d->n_vcpus]);
+	fast_end(d);
+}
+
+void fast_flush(struct domain *d)
+{
+	for (unsigned i = 0; i < N_HOMES; i++)
+		if (d->home[i])
+			flush(d, d->home[i]);
+}
+
+bool fast_access(struct vcpu *v, uint16_t owner, unsigned kind, bool write, uint64_t addr, unsigned size,
+		 uint64_t *val)
+{
+	struct domain *d = v->d;
+	struct fast *f = d->fast;
+	struct home *h = d->home[OWNER_HOME(owner)];
+	struct model_stats *st;
+	unsigned k = kind != SIO_REQ_PIO ? 0 : write ? f->write[addr] : f->read[addr];
+	const struct range *r = k ? &f->range[k - 1] : NULL;
+	unsigned id;
+	bool full;
+
+	if (!r || r->home != h->kind)
+		return false;
+	if (write) {
+		struct sio_posted p = { .addr = addr, .data = *val, .space = SIO_SPACE_PIO,
+					.size = (uint8_t)size };
+
+		/* KVM's own ones come here when its ring is full: then they go as a request does. */
+		if (r->kind != SIO_MAP_POSTED || r->zone || addr + size > r->base + r->len ||
+		    (*val & (r->c >> 48 & 0xff)))
+			return false;
+		pthread_mutex_lock(&f->lock);
+		take_ring(d);
+		full = f->n >= SIO_MAX_POSTED;
+		if (!full)
+			enqueue(d, h, &p);
+		pthread_mutex_unlock(&f->lock);
+		return !full;
+	}
+	if (r->base != addr || r->len != size)
+		return false;
+	if (r->kind == SIO_MAP_CLOCK) {
+		*val = (uint64_t)((unsigned __int128)domain_now_ns(d) * (uint32_t)r->c / 1000000000u) &
+		       ((1ull << (r->c >> 32)) - 1);
+	} else if (r->kind == SIO_MAP_SHADOW) {
+		uint64_t word;
+
+		id = r->c % SIO_MAX_SHADOWS;
+		if (f->n_posted && (!ring_empty(f) || f->n || f->delivering)) {
+			bool stale;
+
+			pthread_mutex_lock(&f->lock);
+			take_ring(d);
+			stale = f->stale[h->kind] >> id & 1;
+			pthread_mutex_unlock(&f->lock);
+			if (stale)
+				return false;
+		}
+		word = shadow(h, id);
+		if (!(word & SIO_SHADOW_VALID))
+			return false;
+		*val = (uint32_t)word;
+	} else {
+		return false;
+	}
+	st = stats_model(v, owner);
+	if (st)
+		st->shadowed++;
+	return true;
+}
+
+/* The bound on delay. */
+
+int fast_timer_fd(struct domain *d)
+{
+	return d->fast->timer_fd;
+}
+
+void fast_timer(struct domain *d)
+{
+	struct fast *f = d->fast;
+	uint64_t n, want = f->period_ns;
+
+	if (read(f->timer_fd, &n, sizeof(n)) < 0 && f->period_ns)
+		return;
+	if (!ring_empty(f) || f->n)
+		fast_flush(d);
+	if (!f->n_posted)
+		want = 0;
+	else if (f->stats.posted != f->seen || !want)
+		want = PERIOD_MIN_NS;
+	else if (want < PERIOD_MAX_NS)
+		want *= 2;
+	f->seen = f->stats.posted;
+	if (want > PERIOD_MAX_NS)
+		want = PERIOD_MAX_NS;
+	if (want != f->period_ns)
+		set_period(f, want);
+}
+
+void fast_reset(struct domain *d)
+{
+	struct fast *f = d->fast;
+
+	pthread_mutex_lock(&f->lock);
+	while (!ring_empty(f)) {
+		take_ring(d);
+		f->n = 0;
+	}
+	f->n = 0;
+	memset(f->stale, 0, sizeof(f->stale));
+	pthread_mutex_unlock(&f->lock);
+}
+
+void fast_stats(struct domain *d, struct fast_stats *s)
+{
+	pthread_mutex_lock(&d->fast->lock);
+	*s = d->fast->stats;
+	pthread_mutex_unlock(&d->fast->lock);
+}
