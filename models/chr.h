@@ -13,6 +13,8 @@ struct chr {
 	size_t (*write)(struct chr *, const uint8_t *buf, size_t n);
 	/* Gives up to n received bytes; how many (0: none there). */
 	size_t (*read)(struct chr *, uint8_t *buf, size_t n);
+	/* How many bytes write() takes for sure; NULL: not known. */
+	size_t (*room)(struct chr *);
 	/* Set by the model: called from the host's loop when bytes came in or there is room again. */
 	void (*ready)(void *owner);
 	void *owner;

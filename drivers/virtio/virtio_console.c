@@ -54,6 +54,16 @@ static size_t chr_out(struct chr *chr, const uint8_t *buf, size_t n)
 	return n;
 }
 
+static size_t chr_room(struct chr *chr)
+{
+	struct virtio_console *vc = (struct virtio_console *)chr;
+
+	if (vc->tx_head - vc->tx_tail > VIRTIO_CONSOLE_TX_BYTES / 2)
+		reclaim(vc);
+	return vc->broken ? VIRTIO_CONSOLE_TX_BYTES :
+			    VIRTIO_CONSOLE_TX_BYTES - (vc->tx_head - vc->tx_tail);
+}
+
 static void post_rx(struct virtio_console *vc, unsigned n)
 {
 	vc->rx.desc[n] = (struct virtq_desc_shared){
@@ -110,6 +120,7 @@ int virtio_console_init(struct virtio_console *vc, const struct pv_env *env, uin
 	virtq_arm(&vc->rx);
 	vc->chr.write = chr_out;
 	vc->chr.read = chr_in;
+	vc->chr.room = chr_room;
 	return 0;
 }
 

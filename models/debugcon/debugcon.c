@@ -54,12 +54,18 @@ static int debugcon_init(void *d, const struct dev_env *env, const void *cfg)
 	return 0;
 }
 
+static const struct dev_fast fast[] = {
+	{ .kind = DEV_POSTED, .region = 0, .offset = 0, .len = 1, .own = DEV_NO_SHADOW },
+};
+
 const struct dev_class debugcon_class = {
 	.name = "debugcon",
 	.size = sizeof(struct debugcon),
 	.state_off = offsetof(struct debugcon, state),
 	.state_size = sizeof(((struct debugcon *)0)->state),
 	.regions = regions,
+	.fast = fast,
+	.n_fast = sizeof(fast) / sizeof(fast[0]),
 	.n_regions = sizeof(regions) / sizeof(regions[0]),
 	.init = debugcon_init,
 	.reset = debugcon_reset,

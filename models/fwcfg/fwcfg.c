@@ -335,12 +335,19 @@ static const struct dev_region regions[] = {
 	[R_DMA] = { "dma", DEV_PIO, 0x514, 8, DEV_SIZE_1 | DEV_SIZE_2 | DEV_SIZE_4 },
 };
 
+/* The selector waits for the access to the data. */
+static const struct dev_fast fast[] = {
+	{ .kind = DEV_POSTED, .region = R_CTL, .offset = 0, .len = 2, .own = DEV_NO_SHADOW },
+};
+
 const struct dev_class fwcfg_class = {
 	.name = "fwcfg",
 	.size = sizeof(struct fwcfg),
 	.state_off = offsetof(struct fwcfg, state),
 	.state_size = sizeof(struct state),
 	.regions = regions,
+	.fast = fast,
+	.n_fast = sizeof(fast) / sizeof(fast[0]),
 	.n_regions = sizeof(regions) / sizeof(regions[0]),
 	.init = fwcfg_init,
 	.reset = fwcfg_reset,

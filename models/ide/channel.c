@@ -9,7 +9,7 @@
  */
 #include "models/ide/ide_int.h"
 
-static bool any_drive(const struct ide_chan *c)
+bool ide_has_drive(const struct ide_chan *c)
 {
 	return c->disk[0] || c->disk[1];
 }
@@ -84,7 +84,7 @@ void ide_control(struct ide_chan *c, uint8_t v)
 {
 	struct chan_state *s = c->s;
 
-	if (!any_drive(c))
+	if (!ide_has_drive(c))
 		return;
 	if (v & ~s->ctrl & DC_SRST) {
 		reset_drives(c);
@@ -101,7 +101,7 @@ uint8_t ide_reg_read(struct ide_chan *c, unsigned reg)
 	struct ata_drive *d = selected(c);
 	uint8_t v;
 
-	if (!any_drive(c))
+	if (!ide_has_drive(c))
 		return 0;
 	switch (reg) {
 	case TF_FEATURE: return d->error;
@@ -136,7 +136,7 @@ void ide_reg_write(struct ide_chan *c, unsigned reg, uint8_t v)
 
 	/* Busy drives don't take writes (9.3); what a guest changes while it is to move data comes too
 	 * late, a command copies its parameters. */
-	if (!any_drive(c) || c->busy || (s->ctrl & DC_SRST))
+	if (!ide_has_drive(c) || c->busy || (s->ctrl & DC_SRST))
 		return;
 	s->ctrl &= (uint8_t)~DC_HOB;
 	if (reg == TF_COMMAND) {

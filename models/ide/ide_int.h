@@ -171,6 +171,7 @@ static inline struct ata_drive *op_drive(struct ide_chan *c)
 /* channel.c */
 void ide_chan_reset(struct ide_chan *c);          /* power-on or the bus's reset */
 uint8_t ide_alt_status(const struct ide_chan *c); /* no side effects */
+bool ide_has_drive(const struct ide_chan *c);     /* is any there? */
 void ide_update_line(struct ide_chan *c);
 void ide_interrupt(struct ide_chan *c, unsigned drive); /* sets interrupt pending */
 void ide_signature(struct ata_drive *d);
@@ -210,6 +211,7 @@ static inline bool prd_at_end(const struct bm_state *bm)
 }
 
 /* piix3_ide.c */
+void ide_shadows(struct ide_chan *c); /* after every change */
 bool bm_ready(const struct ide_chan *c); /* started, and allowed onto the bus */
 void bm_halt(struct ide_chan *c, enum prd_rc why);
 

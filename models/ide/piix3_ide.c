@@ -37,6 +37,91 @@ static const struct dev_region regions[] = {
 	[R_CFG] = { "cfg", DEV_PCICFG, 0, PCI_CFG_SIZE, SIZES },
 };
 
+/*
+ * What need not reach the model at once. Of each channel: reads of the status registers and of what was
+ * written, and writes that set a command up, the command itself included: a driver that waits for it
+ * reads a status next. Starting the bus master is never late; stopping it when nothing moves is.
+ */
+enum { S_ALT, S_STATUS, S_DEVICE, S_BMCMD, S_BMSTAT, S_IDLE, N_SHADOWS };
+
+#define FAST_PER_CHANNEL 15u
+
+#define SH(n, s)     (1u << ((n)*FAST_PER_CHANNEL + (s)))
+#define SH_STAT(n)   (SH(n, S_ALT) | SH(n, S_STATUS) | SH(n, S_BMSTAT))
+#define OWN(n, s)    ((n)*FAST_PER_CHANNEL + (s))
+#define NOT_WITH_BELL (1u << DEV_DOORBELL)
+
+#define SHADOW(reg, off, n)                                                     \
+	{                                                                       \
+		.kind = DEV_SHADOW, .region = reg, .offset = off, .len = n      \
+	}
+#define POSTED(reg, off, n, dirt, own_, care_)                                  \
+	{                                                                       \
+		.kind = DEV_POSTED, .region = reg, .offset = off, .len = n,     \
+		.dirties = dirt, .own = own_, .care = care_                     \
+	}
+
+#define CHANNEL(n, cmd, ctl)                                                                       \
+	[(n)*FAST_PER_CHANNEL + S_ALT] = SHADOW(ctl, 0, 1),                                        \
+	[(n)*FAST_PER_CHANNEL + S_STATUS] = SHADOW(cmd, TF_COMMAND, 1),                            \
+	[(n)*FAST_PER_CHANNEL + S_DEVICE] = SHADOW(cmd, TF_DEVICE, 1),                             \
+	[(n)*FAST_PER_CHANNEL + S_BMCMD] = SHADOW(R_BM, (n)*8, 1),                                 \
+	[(n)*FAST_PER_CHANNEL + S_BMSTAT] = SHADOW(R_BM, (n)*8 + 2, 1),                            \
+	/* Valid while stopping the bus master changes nothing else. */                            \
+	[(n)*FAST_PER_CHANNEL + S_IDLE] = SHADOW(R_BM, (n)*8, 0),                                  \
+	/* Words of PIO data: the last may end the command. */                                     \
+	POSTED(cmd, TF_DATA, 2, SH_STAT(n), DEV_NO_SHADOW, 0),                                     \
+	POSTED(cmd, TF_FEATURE, 5, 0, DEV_NO_SHADOW, 0),                                           \
+	POSTED(cmd, TF_DEVICE, 1, SH_STAT(n), OWN(n, S_DEVICE), DEV_SEL),                          \
+	POSTED(cmd, TF_COMMAND, 1, SH_STAT(n) | SH(n, S_DEVICE) | SH(n, S_BMCMD), DEV_NO_SHADOW, 0), \
+	{                                                                                          \
+		.kind = DEV_DOORBELL, .region = R_BM, .offset = (n)*8, .len = 1,                   \
+		.value = BM_START                                                                  \
+	},                                                                                         \
+	{                                                                                          \
+		.kind = DEV_DOORBELL, .region = R_BM, .offset = (n)*8, .len = 1,                   \
+		.value = BM_START | BM_TO_MEM                                                      \
+	},                                                                                         \
+	/* The engine is started by a doorbell, which rings after all that is posted: what it       \
+	 * looks at must not be. */                                                                \
+	{                                                                                          \
+		.kind = DEV_POSTED, .region = R_BM, .offset = (n)*8, .len = 1,                     \
+		.dirties = SH_STAT(n), .own = OWN(n, S_IDLE), .not_if = BM_START,                  \
+		.without = NOT_WITH_BELL                                                           \
+	},                                                                                         \
+	{                                                                                          \
+		.kind = DEV_POSTED, .region = R_BM, .offset = (n)*8 + 4, .len = 4,                 \
+		.own = DEV_NO_SHADOW, .without = NOT_WITH_BELL                                     \
+	},                                                                                         \
+	POSTED(R_BM, (n)*8 + 2, 1, SH(n, S_BMSTAT), DEV_NO_SHADOW, 0)
+
+static const struct dev_fast fast[2 * FAST_PER_CHANNEL] = {
+	CHANNEL(0, R_CMD0, R_CTL0),
+	CHANNEL(1, R_CMD1, R_CTL1),
+};
+
+static uint8_t bm_status(const struct ide_chan *c);
+
+void ide_shadows(struct ide_chan *c)
+{
+	const struct dev_env *e = &c->ide->env;
+	const struct chan_state *s = c->s;
+	const struct ata_drive *d = &s->drive[s->sel];
+	unsigned n = c->n * FAST_PER_CHANNEL;
+	uint8_t alt = ide_alt_status(c);
+	/* What a doorbell that was rung just now would change. */
+	bool bell = dev_uses(e, DEV_DOORBELL) && !(s->bm.cmd & BM_START);
+	bool armed = bell && s->op.kind >= OP_DMA_IN && s->op.kind <= OP_TRIM;
+
+	dev_shadow(e, n + S_ALT, alt, !armed);
+	/* Reading it takes the interrupt back. */
+	dev_shadow(e, n + S_STATUS, alt, !armed && !d->intrq);
+	dev_shadow(e, n + S_DEVICE, d->device, ide_has_drive(c));
+	dev_shadow(e, n + S_BMCMD, s->bm.cmd, !bell);
+	dev_shadow(e, n + S_BMSTAT, bm_status(c), !bell);
+	dev_shadow(e, n + S_IDLE, 0, s->op.kind == OP_NONE && !c->busy && !(s->bm.status & BM_ACTIVE));
+}
+
 bool bm_ready(const struct ide_chan *c)
 {
 	return (c->s->bm.status & BM_ACTIVE) &&
@@ -160,7 +245,7 @@ static void write8(struct ide_chan *c, const struct dev_access *a, unsigned off,
 		ide_reg_write(c, off, v);
 }
 
-static enum dev_rc ide_access(void *dev, struct dev_access *a)
+static enum dev_rc access_any(void *dev, struct dev_access *a)
 {
 	struct piix3_ide *d = dev;
 	struct ide_chan *c = &d->ch[a->region == R_CMD1 || a->region == R_CTL1];
@@ -189,6 +274,16 @@ static enum dev_rc ide_access(void *dev, struct dev_access *a)
 	return DEV_OK;
 }
 
+static enum dev_rc ide_access(void *dev, struct dev_access *a)
+{
+	struct piix3_ide *d = dev;
+
+	access_any(dev, a);
+	for (unsigned i = 0; i < 2; i++)
+		ide_shadows(&d->ch[i]);
+	return DEV_OK;
+}
+
 static enum dev_rc ide_burst(void *dev, struct dev_access *a, void *buf, uint32_t count)
 {
 	struct piix3_ide *d = dev;
@@ -196,6 +291,7 @@ static enum dev_rc ide_burst(void *dev, struct dev_access *a, void *buf, uint32_
 
 	if ((a->region == R_CMD0 || a->region == R_CMD1) && a->offset == TF_DATA && a->size > 1) {
 		ide_data(&d->ch[a->region == R_CMD1], a->write, buf, count * a->size);
+		ide_shadows(&d->ch[a->region == R_CMD1]);
 		return DEV_OK;
 	}
 	for (uint32_t i = 0; i < count; i++, p += a->size) {
@@ -214,8 +310,10 @@ static void ide_reset(void *dev)
 	struct piix3_ide *d = dev;
 
 	pci_cfg_reset(d->state.cfg, regs, N_REGS);
-	for (unsigned i = 0; i < 2; i++)
+	for (unsigned i = 0; i < 2; i++) {
 		ide_chan_reset(&d->ch[i]);
+		ide_shadows(&d->ch[i]);
+	}
 	dev_place(&d->env, R_BM, DEV_UNPLACED);
 }
 
@@ -271,8 +369,10 @@ static int ide_loaded(void *dev)
 		return -1;
 	}
 	dev_place(&d->env, R_BM, pci_cfg_io_bar(d->state.cfg, BMIBA));
-	for (unsigned i = 0; i < 2; i++)
+	for (unsigned i = 0; i < 2; i++) {
 		dev_irq(&d->env, i, d->state.ch[i].line);
+		ide_shadows(&d->ch[i]);
+	}
 	return 0;
 }
 
@@ -284,6 +384,8 @@ const struct dev_class piix3_ide_class = {
 	.regions = regions,
 	.n_regions = sizeof(regions) / sizeof(regions[0]),
 	.n_irqs = 2,
+	.fast = fast,
+	.n_fast = sizeof(fast) / sizeof(fast[0]),
 	.init = ide_init,
 	.reset = ide_reset,
 	.access = ide_access,

@@ -22,6 +22,7 @@ static void done(void *owner, struct blk_req *r, int err)
 		c->dead = false;
 	else
 		complete(c, err);
+	ide_shadows(c);
 }
 
 static void submit(struct ide_chan *c, enum blk_op what, uint64_t sector, uint32_t n)

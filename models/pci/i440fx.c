@@ -140,12 +140,19 @@ static int i440fx_loaded(void *d)
 	return -1;
 }
 
+/* The address waits for the access to the data. */
+static const struct dev_fast fast[] = {
+	{ .kind = DEV_POSTED, .region = R_ADDRESS, .offset = 0, .len = 4, .own = DEV_NO_SHADOW },
+};
+
 const struct dev_class i440fx_class = {
 	.name = "i440fx",
 	.size = sizeof(struct i440fx),
 	.state_off = offsetof(struct i440fx, state),
 	.state_size = sizeof(((struct i440fx *)0)->state),
 	.regions = regions,
+	.fast = fast,
+	.n_fast = sizeof(fast) / sizeof(fast[0]),
 	.n_regions = sizeof(regions) / sizeof(regions[0]),
 	.init = i440fx_init,
 	.reset = i440fx_reset,

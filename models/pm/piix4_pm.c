@@ -274,12 +274,18 @@ static int piix4_pm_loaded(void *d)
 	return 0;
 }
 
+static const struct dev_fast fast[] = {
+	{ .kind = DEV_CLOCK, .region = R_PM, .offset = PMTMR, .len = 4, .value = TMR_HZ, .bits = 24 },
+};
+
 const struct dev_class piix4_pm_class = {
 	.name = "piix4-pm",
 	.size = sizeof(struct piix4_pm),
 	.state_off = offsetof(struct piix4_pm, state),
 	.state_size = sizeof(((struct piix4_pm *)0)->state),
 	.regions = regions,
+	.fast = fast,
+	.n_fast = sizeof(fast) / sizeof(fast[0]),
 	.n_regions = sizeof(regions) / sizeof(regions[0]),
 	.n_irqs = 1,
 	.n_timers = 1,

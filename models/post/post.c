@@ -39,12 +39,18 @@ static int post_init(void *d, const struct dev_env *env, const void *cfg)
 	return 0;
 }
 
+static const struct dev_fast fast[] = {
+	{ .kind = DEV_POSTED, .region = 0, .offset = 0, .len = 1, .own = DEV_NO_SHADOW },
+};
+
 const struct dev_class post_class = {
 	.name = "post",
 	.size = sizeof(struct post),
 	.state_off = offsetof(struct post, state),
 	.state_size = sizeof(((struct post *)0)->state),
 	.regions = regions,
+	.fast = fast,
+	.n_fast = sizeof(fast) / sizeof(fast[0]),
 	.n_regions = sizeof(regions) / sizeof(regions[0]),
 	.init = post_init,
 	.reset = post_reset,

@@ -469,12 +469,19 @@ static int rtc_loaded(void *d)
 	return 0;
 }
 
+/* The index waits for the access to the register that it names. */
+static const struct dev_fast fast[] = {
+	{ .kind = DEV_POSTED, .region = 0, .offset = 0, .len = 1, .own = DEV_NO_SHADOW },
+};
+
 const struct dev_class rtc_class = {
 	.name = "rtc",
 	.size = sizeof(struct rtc),
 	.state_off = offsetof(struct rtc, state),
 	.state_size = sizeof(((struct rtc *)0)->state),
 	.regions = regions,
+	.fast = fast,
+	.n_fast = sizeof(fast) / sizeof(fast[0]),
 	.n_regions = sizeof(regions) / sizeof(regions[0]),
 	.n_irqs = 1,
 	.n_timers = 1,

@@ -110,14 +110,55 @@ static uint8_t reason(const struct uart *s)
 	return IIR_NONE;
 }
 
+/*
+ * A byte to be sent may come late. It makes what is read of the transmitter stale, unless it changes
+ * nothing there: nobody waits for the interrupt, and the line takes as much as can be on its way.
+ */
+enum { S_IER, S_IIR, S_LSR, S_MSR, S_QUIET, N_SHADOWS };
+
+#define QUIET_ROOM 512u
+
+#define SHADOW(off, n)                                                                  \
+	{                                                                               \
+		.kind = DEV_SHADOW, .region = 0, .offset = off, .len = n                \
+	}
+
+static const struct dev_fast fast[] = {
+	[S_IER] = SHADOW(IER, 1),
+	[S_IIR] = SHADOW(IIR_FCR, 1),
+	[S_LSR] = SHADOW(LSR, 1),
+	[S_MSR] = SHADOW(MSR, 1),
+	[S_QUIET] = SHADOW(RBR_THR, 0),
+	{ .kind = DEV_POSTED, .region = 0, .offset = RBR_THR, .len = 1,
+	  .dirties = 1u << S_IIR | 1u << S_LSR, .own = S_QUIET },
+};
+
+static uint8_t line_status(const struct uart *s);
+
+static void shadows(struct uart *s, uint8_t why)
+{
+	const struct dev_env *e = &s->env;
+	bool quiet = s->state.n_tx == 0 && !(s->state.ier & IER_ETBEI) && !(s->state.mcr & MCR_LOOP) &&
+		     (!s->chr || (s->chr->room && s->chr->room(s->chr) >= QUIET_ROOM));
+
+	/* Reading these takes an overrun, an interrupt, a change back. */
+	dev_shadow(e, S_LSR, line_status(s), !s->state.overrun);
+	dev_shadow(e, S_IIR, why | (s->state.fcr & FCR_ENABLE ? IIR_FIFO : 0), why != IIR_THRE);
+	dev_shadow(e, S_MSR, s->state.msr, !(s->state.msr & MSR_DELTA));
+	dev_shadow(e, S_IER, s->state.ier, !(s->state.lcr & LCR_DLAB));
+	dev_shadow(e, S_QUIET, 0, quiet);
+}
+
 static void outputs(struct uart *s)
 {
+	uint8_t why = reason(s);
 	bool wait = (s->state.ier & IER_ERBFI) && s->state.n_rx > 0 && s->state.n_rx < trigger(s) &&
 		    dev_now_ns(&s->env) < s->state.timeout_ns;
 
 	/* In loopback the OUT2 pin is inactive, whatever its bit in MCR. */
 	dev_irq(&s->env, 0,
-		(s->state.mcr & (MCR_OUT2 | MCR_LOOP)) == MCR_OUT2 && reason(s) != IIR_NONE);
+		(s->state.mcr & (MCR_OUT2 | MCR_LOOP)) == MCR_OUT2 && why != IIR_NONE);
+	shadows(s, why);
 	dev_arm(&s->env, 0, wait ? s->state.timeout_ns : UINT64_MAX);
 }
 
@@ -289,6 +330,11 @@ static uint8_t read_rbr(struct uart *s)
 	return v;
 }
 
+static uint8_t line_status(const struct uart *s)
+{
+	return (s->state.n_rx ? LSR_DR : 0) | s->state.overrun | (s->state.n_tx ? 0 : LSR_THRE | LSR_TEMT);
+}
+
 static uint8_t read_reg(struct uart *s, unsigned reg)
 {
 	bool dlab = s->state.lcr & LCR_DLAB;
@@ -305,8 +351,7 @@ static uint8_t read_reg(struct uart *s, unsigned reg)
 	case LCR: return s->state.lcr;
 	case MCR: return s->state.mcr;
 	case LSR:
-		v = (s->state.n_rx ? LSR_DR : 0) | s->state.overrun |
-		    (s->state.n_tx ? 0 : LSR_THRE | LSR_TEMT);
+		v = line_status(s);
 		s->state.overrun = 0;
 		return v;
 	case MSR:
@@ -416,6 +461,8 @@ const struct dev_class uart_class = {
 	.state_off = offsetof(struct uart, state),
 	.state_size = sizeof(((struct uart *)0)->state),
 	.regions = regions,
+	.fast = fast,
+	.n_fast = sizeof(fast) / sizeof(fast[0]),
 	.n_regions = sizeof(regions) / sizeof(regions[0]),
 	.n_irqs = 1,
 	.n_timers = 1,
