@@ -77,6 +77,7 @@ struct home_ops {
 
 /* By kind; NULL: this program does not have it. */
 extern const struct home_ops *const home_kinds[N_HOMES];
+extern const enum home_kind home_default; /* where all lives that --place does not name */
 extern const struct home_ops home_companion, home_ioemu, home_stubdom;
 
 struct home {

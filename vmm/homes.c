@@ -7,3 +7,4 @@ const struct home_ops *const home_kinds[N_HOMES] = {
 	[HOME_IOEMU] = &home_ioemu,
 	[HOME_STUBDOM] = &home_stubdom,
 };
+const enum home_kind home_default = HOME_FIRMWARE;

@@ -248,7 +248,7 @@ static int parse_place(struct options *o, char *arg)
 /* Configuration cycles are forwarded from the firmware's host bridge to others', not the other way. */
 static int check_places(const struct options *o)
 {
-	if (o->place[SIO_PLACE_PCI] == HOME_FIRMWARE)
+	if (o->place[SIO_PLACE_PCI] == home_default)
 		return 0;
 	if (o->place[SIO_PLACE_IDE] != o->place[SIO_PLACE_PCI] ||
 	    o->place[SIO_PLACE_PM] != o->place[SIO_PLACE_PCI])
@@ -295,6 +295,7 @@ static int run_main(int argc, char **argv)
 	int c;
 
 	opterr = 0;
+	memset(o.place, home_default, sizeof(o.place));
 	while ((c = getopt_long(argc, argv, ":", long_options, NULL)) != -1) {
 		switch (c) {
 		case O_DISK:
