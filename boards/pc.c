@@ -20,12 +20,13 @@
 #include "models/port92/port92.h"
 #include "models/post/post.h"
 #include "models/rtc/rtc.h"
+#include "models/testdev/testdev.h"
 #include "models/uart/uart.h"
 
 #define DEVFN(dev, fn) ((dev)*8 + (fn))
 #define COM1           0x3f8u
 
-enum pc_dev { I440FX, ISA, IDE, PM, RTC, I8042, COM, PORT92, POST, FWCFG, DEBUGCON, N_DEVS };
+enum pc_dev { I440FX, ISA, IDE, PM, RTC, I8042, COM, PORT92, POST, FWCFG, DEBUGCON, TEST, N_DEVS };
 
 #define ISA_LINE(n)                    \
 	{                              \
@@ -40,6 +41,7 @@ static const struct board_wire wires[] = {
 	{ I8042, 0, MACHINE_GSI, 1 },
 	{ I8042, 1, MACHINE_GSI, 12 },
 	{ COM, 0, MACHINE_GSI, 4 },
+	{ TEST, 0, MACHINE_GSI, 5 },
 	/* PCI interrupts as the ISA bridge routes them. */
 	ISA_LINE(3),
 	ISA_LINE(4),
@@ -134,11 +136,14 @@ int pc_init(struct machine *m, struct machine_ops *ops, void *ctx, const struct 
 		[FWCFG] = { &fwcfg_class, &fwcfg, -1, SIO_PLACE_FWCFG, false },
 		/* The BIOS looks whether the port answers; without a listener it is not there. */
 		[DEBUGCON] = { &debugcon_class, &dbg, -1, SIO_PLACE_PORTS, false },
+		[TEST] = { &testdev_class, NULL, -1, SIO_PLACE_TEST, false },
 	};
 	unsigned failed;
 
 	for (unsigned i = 0; i < N_DEVS; i++)
 		devs[i].away = !(local >> devs[i].place & 1);
+	devs[DEBUGCON].away |= !io->debugcon;
+	devs[TEST].away |= !(io->cfg->flags & SIO_CFG_TESTDEV);
 	if (!tables) {
 		*why = "no memory for tables";
 		return -1;
@@ -156,7 +161,7 @@ int pc_init(struct machine *m, struct machine_ops *ops, void *ctx, const struct 
 		memcpy(ide.serial[i], d->serial, text_len(d->serial, sizeof(ide.serial[i]) - 1));
 		memcpy(ide.model[i], d->model, text_len(d->model, sizeof(ide.model[i]) - 1));
 	}
-	if (machine_init(m, ops, ctx, devs, io->debugcon ? N_DEVS : N_DEVS - 1, wires,
+	if (machine_init(m, ops, ctx, devs, N_DEVS, wires,
 			 sizeof(wires) / sizeof(wires[0]), &failed)) {
 		*why = failed < N_DEVS ? devs[failed].cls->name : "?";
 		return -1;
