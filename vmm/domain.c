@@ -350,6 +350,34 @@ static void attach_devices(struct domain *d)
 		msg("%s", console_where(d->console));
 }
 
+/* CPU time of the thread that runs a context of this process. */
+static uint64_t runner_cpu_ns(const struct context *c)
+{
+	clockid_t id;
+
+	return pthread_getcpuclockid(c->runner, &id) ? 0 : mono_ns(id);
+}
+
+/*
+ * Does it not answer?  Counted is the time that it had a processor: a busy host, or a file that comes slowly,
+ * is not the firmware's fault. Who lives elsewhere, or waits without using time, has the clock on the wall.
+ */
+static bool no_answer(struct context *c, uint64_t now)
+{
+	uint64_t in = c->entered_ns;
+	bool here = c->h->kind == HOME_FIRMWARE || c->h->kind == HOME_INPROC;
+
+	if (!in || now < in || c->h->dead)
+		return false;
+	if (c->watched_ns != in) {
+		c->watched_ns = in;
+		c->watched_cpu_ns = runner_cpu_ns(c) - (here ? now - in : 0);
+	}
+	if (now - in <= STUCK_NS)
+		return false;
+	return !here || runner_cpu_ns(c) - c->watched_cpu_ns > STUCK_NS || now - in > 12 * STUCK_NS;
+}
+
 void domain_watchdog(struct domain *d)
 {
 	uint64_t now = domain_now_ns(d);
@@ -357,9 +385,8 @@ void domain_watchdog(struct domain *d)
 	for (unsigned k = 0; k < N_HOMES; k++)
 		for (unsigned i = 0; d->home[k] && i <= d->n_vcpus; i++) {
 			struct context *c = &d->home[k]->ctx[i];
-			uint64_t in = c->entered_ns;
 
-			if (in && now > in && now - in > STUCK_NS && !c->h->dead) {
+			if (no_answer(c, now)) {
 				c->stuck = true;
 				pthread_kill(c->runner, SIGUSR1);
 			}

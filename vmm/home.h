@@ -52,6 +52,7 @@ struct context {
 	_Atomic uint64_t entered_ns; /* 0: not in the home */
 	_Atomic bool stuck;
 	_Atomic pthread_t runner; /* who runs it, while entered_ns is set */
+	uint64_t watched_ns, watched_cpu_ns; /* the watchdog's: an entry, and the runner's CPU time then */
 	bool forwarding;
 	struct sio_request last; /* for reports */
 	uint64_t exits, hypercalls[SIO_N_HYPERCALLS], mmio_exits, tsc;

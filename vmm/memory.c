@@ -151,5 +151,7 @@ int memory_add_blob(struct domain *d, const char *path, const void *data, size_t
 	d->blob_top += (len + SIO_PAGE - 1) & ~(uint64_t)(SIO_PAGE - 1);
 	if (mmap(d->win + b->addr, len, PROT_READ, MAP_PRIVATE | MAP_FIXED, *fd, 0) == MAP_FAILED)
 		return fail_errno("can't map %s", name);
+	/* Read now: the firmware copies it within one access of the guest. Older kernels do it page by page. */
+	madvise(d->win + b->addr, len, MADV_POPULATE_READ);
 	return 0;
 }
