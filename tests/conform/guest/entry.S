@@ -105,7 +105,16 @@ trap:	pusha
 	add $4, %esp
 	popa
 	add $8, %esp
-	iret
+	/* IRET, which a KVM that interprets lacks in protected mode: EIP, CS, EFLAGS on the stack
+	 * become EFLAGS, EIP. */
+	push %eax
+	mov 4(%esp), %eax
+	xchg %eax, 12(%esp)
+	mov %eax, 8(%esp)
+	pop %eax
+	lea 4(%esp), %esp
+	popf
+	ret
 
 	.bss
 	.balign 16

@@ -25,8 +25,9 @@ static void one(void *p, uint32_t bytes)
 /* Starts the engine and a command; waits for the line (which must be off at the PIC). */
 static bool go(const struct chan *c, unsigned dev, uint8_t cmd, uint32_t lba, uint8_t n)
 {
+	bm_prepare(c, table, cmd == READ_DMA);
 	ide_cmd(c, dev, cmd, lba, n);
-	bm_go(c, table, cmd == READ_DMA);
+	bm_start(c);
 	return WAIT(irq_level(c->irq), LONG);
 }
 
@@ -107,8 +108,9 @@ static void sizes(void)
 
 	one(buf, 2 * SECTOR);
 	memset(buf, 0, 16 * SECTOR);
+	bm_prepare(c0, table, true);
 	ide_cmd(c0, 0, READ_DMA, 40, 4);
-	bm_go(c0, table, true);
+	bm_start(c0);
 	check("table shorter than the command", WAIT(!(bm(c0) & BM_ACTIVE), LONG), true);
 	delay_ms(5);
 	check("  bus master", bm(c0), 0);
@@ -196,8 +198,9 @@ static void pieces(void)
 	end(c0);
 	/* A table's last word in RAM's last bytes. */
 	*(struct prd *)(RAM_END - 8) = (struct prd){ (uint32_t)buf, SECTOR | PRD_EOT };
+	bm_prepare(c0, (struct prd *)(RAM_END - 8), true);
 	ide_cmd(c0, 0, READ_DMA, 71, 1);
-	bm_go(c0, (struct prd *)(RAM_END - 8), true);
+	bm_start(c0);
 	check("table at the end of RAM", WAIT(irq_level(14), LONG), true);
 	check("  bad sectors", unlike(0, 71, 1, buf), 0);
 	end(c0);
@@ -214,8 +217,9 @@ static void no_ram(void)
 		pci_write(PIIX3_IDE, 4, 0xf9000005);
 		if (i == 0)
 			one((void *)NOWHERE, SECTOR);
+		bm_prepare(c0, i == 0 ? table : (struct prd *)NOWHERE, true);
 		ide_cmd(c0, 0, READ_DMA, 80, 1);
-		bm_go(c0, i == 0 ? table : (struct prd *)NOWHERE, true);
+	bm_start(c0);
 		put("no RAM: for data, for the table", i);
 		check("  stops", WAIT(!(bm(c0) & BM_ACTIVE), LONG), true);
 		delay_ms(2);
@@ -241,7 +245,8 @@ static void order(void)
 	/* The engine first, then the command. */
 	one(buf, 2 * SECTOR);
 	memset(buf, 0, 2 * SECTOR);
-	bm_go(c0, table, true);
+	bm_prepare(c0, table, true);
+	bm_start(c0);
 	check("started: active", bm(c0), BM_ACTIVE);
 	check("  command register", inb(c0->bm), BM_START | BM_TO_MEM);
 	ide_cmd(c0, 0, READ_DMA, 90, 2);
@@ -256,19 +261,22 @@ static void order(void)
 	delay_ms(5);
 	check("not started: no interrupt", irq_level(14), false);
 	check("  not active", bm(c0), 0);
-	bm_go(c0, table, true);
+	bm_prepare(c0, table, true);
+	bm_start(c0);
 	check("  then started", WAIT(irq_level(14), LONG), true);
 	check("  bad sectors", unlike(0, 91, 2, buf), 0);
 	end(c0);
 
 	/* Started and stopped before there is a command. */
-	bm_go(c0, table, true);
+	bm_prepare(c0, table, true);
+	bm_start(c0);
 	bm_stop(c0);
 	check("stopped: not active", bm(c0), 0);
 	ide_cmd(c0, 0, READ_DMA, 92, 2);
 	delay_ms(5);
 	check("  no interrupt", irq_level(14), false);
-	bm_go(c0, table, true);
+	bm_prepare(c0, table, true);
+	bm_start(c0);
 	check("  then started", WAIT(irq_level(14), LONG), true);
 	check("  bad sectors", unlike(0, 92, 2, buf), 0);
 	end(c0);
@@ -276,8 +284,9 @@ static void order(void)
 	/* Without leave to master the bus. */
 	memset(buf, 0, 2 * SECTOR);
 	pci_write(PIIX3_IDE, 4, 0x0001);
+	bm_prepare(c0, table, true);
 	ide_cmd(c0, 0, READ_DMA, 93, 2);
-	bm_go(c0, table, true);
+	bm_start(c0);
 	delay_ms(5);
 	check("no bus master bit: no interrupt", irq_level(14), false);
 	check("  no data", crc32(buf, 2 * SECTOR), crc32(memset(buf + 4096, 0, 2 * SECTOR), 2 * SECTOR));
@@ -297,8 +306,9 @@ static void errors(void)
 	check("  stopped", bm(c0), 0);
 
 	outb(c0->ctl, NIEN);
+	bm_prepare(c0, table, true);
 	ide_cmd(c0, 0, READ_DMA, 94, 2);
-	bm_go(c0, table, true);
+	bm_start(c0);
 	check("with nIEN: ends", WAIT(!(bm(c0) & BM_ACTIVE) && !(alt_status(c0) & (BSY | DRQ)), LONG), true);
 	check("  no line", irq_level(14), false);
 	put("  bus master", bm(c0));
@@ -318,9 +328,11 @@ static void channels(void)
 	t2[0] = (struct prd){ (uint32_t)b2, 0 };
 	t2[1] = (struct prd){ (uint32_t)b2 + 0x10000, (200 * SECTOR - 0x10000) | PRD_EOT };
 	ide_cmd(&ide[0], 1, READ_DMA, 300, 100);
+	bm_prepare(&ide[1], t2, true);
 	ide_cmd(&ide[1], 0, READ_DMA, 400, 200);
-	bm_go(&ide[1], t2, true);
-	bm_go(&ide[0], table, true);
+	bm_start(&ide[1]);
+	bm_prepare(&ide[0], table, true);
+	bm_start(&ide[0]);
 	check("both channels: primary", WAIT(irq_level(14), LONG), true);
 	check("  secondary", WAIT(irq_level(15), LONG), true);
 	check("  bus master", bm(&ide[0]) | bm(&ide[1]) << 8, BM_INTR | BM_INTR << 8);
@@ -334,20 +346,23 @@ static void channels(void)
 
 	ide_cmd48(c0, 1, READ_DMA_EXT, DISK1 - 50, 50);
 	one(buf, 50 * SECTOR);
-	bm_go(c0, table, true);
+	bm_prepare(c0, table, true);
+	bm_start(c0);
 	check("READ DMA EXT", WAIT(irq_level(14), LONG), true);
 	check("  bad sectors", unlike(1, DISK1 - 50, 50, buf), 0);
 	end(c0);
 	pattern(OTHER, DISK1 - 20, 3, buf);
 	one(buf, 3 * SECTOR);
+	bm_prepare(c0, table, false);
 	ide_cmd48(c0, 1, WRITE_DMA_EXT, DISK1 - 20, 3);
-	bm_go(c0, table, false);
+	bm_start(c0);
 	check("WRITE DMA EXT", WAIT(irq_level(14), LONG), true);
 	end(c0);
 	memset(buf, 0, 5 * SECTOR);
 	one(buf, 5 * SECTOR);
+	bm_prepare(c0, table, true);
 	ide_cmd48(c0, 1, READ_DMA_EXT, DISK1 - 21, 5);
-	bm_go(c0, table, true);
+	bm_start(c0);
 	WAIT(irq_level(14), LONG);
 	check("  bad sectors", unlike(OTHER, DISK1 - 20, 3, buf + SECTOR), 0);
 	check("  the sector after", unlike(1, DISK1 - 17, 1, buf + 4 * SECTOR), 0);
@@ -379,8 +394,9 @@ static void many(void)
 
 		one(buf, n * SECTOR);
 		memset(buf, 0, n * SECTOR);
+		bm_prepare(c0, table, true);
 		ide_cmd(c0, i & 1, READ_DMA, lba, (uint8_t)n);
-		bm_go(c0, table, true);
+	bm_start(c0);
 		tally(&ends, WAIT(seen == (uint8_t)(old + 1), LONG), true);
 		tally(&data, unlike(i & 1, lba, n, buf), 0);
 	}

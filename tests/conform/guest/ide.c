@@ -21,12 +21,16 @@ void bm_init(uint16_t port)
 	ide[1].bm = port + 8;
 }
 
-void bm_go(const struct chan *c, const struct prd *table, bool to_mem)
+void bm_prepare(const struct chan *c, const struct prd *table, bool to_mem)
 {
 	outl(c->bm + BM_TABLE, (uint32_t)table);
 	outb(c->bm + BM_CMD, to_mem ? BM_TO_MEM : 0);
 	outb(c->bm + BM_STATUS, BM_ERROR | BM_INTR);
-	outb(c->bm + BM_CMD, (to_mem ? BM_TO_MEM : 0) | BM_START);
+}
+
+void bm_start(const struct chan *c)
+{
+	outb(c->bm + BM_CMD, inb(c->bm + BM_CMD) | BM_START);
 }
 
 void bm_stop(const struct chan *c)

@@ -80,8 +80,9 @@ struct prd {
 	uint32_t addr, len; /* len: 16 bits, 0 is 65536; and PRD_EOT */
 };
 void bm_init(uint16_t port); /* places the registers, lets the function master the bus */
-/* Points the channel at a table and starts. */
-void bm_go(const struct chan *c, const struct prd *table, bool to_mem);
+/* Points the channel at a table and clears what was; starts. */
+void bm_prepare(const struct chan *c, const struct prd *table, bool to_mem);
+void bm_start(const struct chan *c);
 void bm_stop(const struct chan *c);
 
 static inline uint8_t alt_status(const struct chan *c)

@@ -35,6 +35,8 @@ uint32_t clk_ms;
 unsigned boots;
 volatile uint32_t irq_count[16];
 
+static const char *group = "";
+static uint32_t n_checks;
 static void (*irq_hook[16])(void);
 static uint32_t irq_seen[16];
 static uint32_t idt[2 * 48];
@@ -111,62 +113,79 @@ static void add_hex(uint32_t v)
 	add(p);
 }
 
+/* A name that starts with blanks belongs to the last one that does not. */
+static void add_name(const char *name)
+{
+	if (*name == ' ') {
+		add(group);
+		add(":");
+		add(name + 1);
+	} else {
+		add(name);
+	}
+	add(": ");
+}
+
+static void note_group(const char *name)
+{
+	if (*name != ' ')
+		group = name;
+}
+
 void put(const char *name, uint32_t v)
 {
-	add(name);
-	add(": ");
+	note_group(name);
+	add_name(name);
 	add_hex(v);
 	add("\n");
 }
 
-void put_text(const char *name, const char *text)
+static bool failed(const char *name, uint32_t got, uint32_t want)
 {
-	add(name);
-	add(": ");
-	add(text);
-	add("\n");
-}
-
-static void add_check(const char *name, uint32_t got, uint32_t want)
-{
+	note_group(name);
+	n_checks++;
+	if (got == want)
+		return false;
 	add("CHECK ");
-	add(name);
-	add(": ");
+	add_name(name);
 	add_hex(got);
-	add(got == want ? " = " : " != ");
+	add(", not ");
 	add_hex(want);
+	return true;
 }
 
 void check(const char *name, uint32_t got, uint32_t want)
 {
-	add_check(name, got, want);
-	add("\n");
+	if (failed(name, got, want))
+		add("\n");
 }
 
 void check_all(const char *name, const struct tally *t)
 {
-	add_check(name, t->good, t->n);
-	if (t->good != t->n) {
-		add(" (the first at ");
+	if (failed(name, t->good, t->n)) {
+		add("; the first at ");
 		add_hex(t->at);
 		add(": ");
 		add_hex(t->got);
 		add(", not ");
 		add_hex(t->want);
-		add(")");
+		add("\n");
 	}
-	add("\n");
 }
 
 /* The serial port is in whatever state the program left it. */
 static void print_results(void)
 {
+	outb(COM1 + 3, 0x83); /* 115200 8N1 */
+	outb(COM1, 1);
+	outb(COM1 + 1, 0);
 	outb(COM1 + 3, 0x03);
 	outb(COM1 + 1, 0);
 	outb(COM1 + 4, 0x03);
 	outb(COM1 + 2, 0x07);
 	for (unsigned i = 0; i < OUT->len; i++) {
-		WAIT(inb(COM1 + 5) & 0x20, 1000);
+		if (i % 16 == 0)
+			WAIT(inb(COM1 + 5) & 0x20, 1000);
 		outb(COM1, (uint8_t)OUT->text[i]);
 	}
 	WAIT(inb(COM1 + 5) & 0x40, 1000);
@@ -263,7 +282,7 @@ static void pic_init(void)
 		outb(pic[i].port + 1, pic[i].wire);
 		outb(pic[i].port + 1, 0x01);
 		outb(pic[i].port + 1, i ? 0xff : 0xff & ~(1u << CASCADE));
-		outb(ELCR + i, 0);
+		outb(ELCR + i, i ? 0xde : 0xf8); /* level mode, as after irq_off() */
 	}
 }
 
@@ -275,30 +294,37 @@ static void set_mask(unsigned irq, bool masked)
 	outb(port, masked ? inb(port) | bit : inb(port) & (uint8_t)~bit);
 }
 
+static void set_level_mode(unsigned irq, bool level)
+{
+	uint16_t elcr = ELCR + irq / 8;
+	uint8_t bit = (uint8_t)(1u << (irq & 7));
+
+	outb(elcr, level ? inb(elcr) | bit : inb(elcr) & (uint8_t)~bit);
+}
+
 void irq_on(unsigned irq, void (*hook)(void))
 {
+	irq_hook[irq] = NULL;
+	set_level_mode(irq, false);
+	set_mask(irq, false);
+	delay_ms(1); /* for a request that is still there from before */
 	irq_hook[irq] = hook;
 	irq_count[irq] = irq_seen[irq] = 0;
-	set_mask(irq, false);
 }
 
 void irq_off(unsigned irq)
 {
 	set_mask(irq, true);
+	set_level_mode(irq, true);
 }
 
+/* In level mode the request register follows the line. */
 bool irq_level(unsigned irq)
 {
-	uint16_t port = irq < 8 ? MASTER : SLAVE, elcr = ELCR + irq / 8;
-	uint8_t bit = (uint8_t)(1u << (irq & 7)), old = inb(elcr);
-	bool level;
+	uint16_t port = irq < 8 ? MASTER : SLAVE;
 
-	/* In level mode the request register follows the line. */
-	outb(elcr, old | bit);
 	outb(port, OCW3_IRR);
-	level = inb(port) & bit;
-	outb(elcr, old);
-	return level;
+	return inb(port) >> (irq & 7) & 1;
 }
 
 unsigned irq_taken(unsigned irq)
@@ -434,7 +460,7 @@ void fw_cfg(uint16_t key, void *p, unsigned n)
 void rt_main(void)
 {
 	if (OUT->magic != OUT_MAGIC)
-		*(volatile uint32_t *)&OUT->boots = OUT->len = 0;
+		OUT->boots = OUT->len = 0;
 	else
 		OUT->boots++;
 	OUT->magic = OUT_MAGIC;
@@ -446,6 +472,6 @@ void rt_main(void)
 		fatal("reset that nobody asked for", boots);
 	__asm__ volatile("sti");
 	run();
-	put_text("END", "-");
+	put("END: checks", n_checks);
 	power_off();
 }

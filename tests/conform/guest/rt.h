@@ -6,8 +6,9 @@
  * Results are lines in memory that go out through the serial port after the program has returned, so
  * that nothing is printed while a device is under test.  They are to be the same in each run:
  *     NAME: VALUE                    what a device said where the specification leaves it open
- *     CHECK NAME: VALUE = VALUE      what it said and what the specification wants
- *     CHECK NAME: VALUE != VALUE
+ *     CHECK NAME: VALUE, not VALUE   what it said and what the specification wants, if not the same
+ *     END: checks: N                 how many there were
+ * All numbers are hexadecimal.
  */
 #ifndef CONFORM_RT_H
 #define CONFORM_RT_H
@@ -102,7 +103,8 @@ extern volatile uint32_t irq_count[16];
 /* Takes interrupts of the line from now on, edge-triggered; hook (or NULL) runs in the handler. */
 void irq_on(unsigned irq, void (*hook)(void));
 void irq_off(unsigned irq);
-/* The level of a line, which must be off: 3 to 7, 9 to 12, 14 or 15 (others have no level mode). */
+/* The level of a line, which must be off, and have been low when it was switched off: 3 to 7, 9 to 12, 14
+ * or 15 (others have no level mode). */
 bool irq_level(unsigned irq);
 /* After a short wait in which any interrupt that is still to come arrives: how many since the last call. */
 unsigned irq_taken(unsigned irq);
@@ -123,14 +125,13 @@ uint16_t pm_base(void); /* where the ACPI registers are, once placed */
 /* fw_cfg item's first bytes. */
 void fw_cfg(uint16_t key, void *p, unsigned n);
 
-/* Results. */
+/* Results.  A name that starts with two blanks is printed behind the last one that does not. */
 struct tally {
 	unsigned n, good;
 	uint32_t at, got, want; /* of the first that was bad */
 };
 
 void put(const char *name, uint32_t v);
-void put_text(const char *name, const char *text);
 void check(const char *name, uint32_t got, uint32_t want);
 static inline void tally(struct tally *t, uint32_t got, uint32_t want)
 {
