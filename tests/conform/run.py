@@ -30,12 +30,18 @@ import tempfile
 import time
 
 HERE = os.path.dirname(os.path.abspath(__file__))
-LIMIT = 60.0  # seconds for one run
+LIMIT = 120.0  # seconds for one run
 
 # name: numbers of vCPUs
 PROGRAMS = {
     'ide-pio': (1,),
     'ide-dma': (1,),
+    'ide-order': (1, 2, 4),
+    'posted': (1,),
+    'pm': (1,),
+    'rtc': (1,),
+    'uart': (1,),
+    'smp': (1, 2, 4),
 }
 
 # The first is what the others are compared with.

@@ -388,7 +388,7 @@ static void many(void)
 
 	irq_on(14, hook);
 	seen = 0;
-	for (unsigned i = 0; i < 100; i++) {
+	for (unsigned i = 0; i < 40; i++) {
 		unsigned lba = i * 17, n = 1 + i % 7;
 		uint8_t old = seen;
 
@@ -402,7 +402,7 @@ static void many(void)
 	}
 	check_all("reads with interrupts: they come", &ends);
 	check_all("  data", &data);
-	check("  interrupts", irq_taken(14), 100);
+	check("  interrupts", irq_taken(14), 40);
 	irq_off(14);
 }
 
