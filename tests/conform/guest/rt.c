@@ -26,7 +26,7 @@
 /* Results outlive a reset. */
 #define OUT_MAGIC 0x5e1f10c0u
 struct out {
-	uint32_t magic, boots, len;
+	uint32_t magic, boots, checks, len;
 	char text[0x40000];
 };
 #define OUT ((struct out *)0x200000)
@@ -36,7 +36,6 @@ unsigned boots;
 volatile uint32_t irq_count[16];
 
 static const char *group = "";
-static uint32_t n_checks;
 static void (*irq_hook[16])(void);
 static uint32_t irq_seen[16];
 static uint32_t idt[2 * 48];
@@ -50,7 +49,10 @@ void rt_main(void);
 void rt_ap(unsigned cpu);
 void rt_trap(struct frame *f);
 
-__attribute__((weak)) const bool may_reset = false;
+__attribute__((weak, noinline)) bool may_reset(void)
+{
+	return false;
+}
 
 /* By words: an interpreter takes as long for a byte. */
 void *memset(void *d, int c, size_t n)
@@ -148,7 +150,7 @@ void put(const char *name, uint32_t v)
 static bool failed(const char *name, uint32_t got, uint32_t want)
 {
 	note_group(name);
-	n_checks++;
+	OUT->checks++;
 	if (got == want)
 		return false;
 	add("CHECK ");
@@ -465,7 +467,7 @@ void fw_cfg(uint16_t key, void *p, unsigned n)
 void rt_main(void)
 {
 	if (OUT->magic != OUT_MAGIC)
-		OUT->boots = OUT->len = 0;
+		OUT->boots = OUT->checks = OUT->len = 0;
 	else
 		OUT->boots++;
 	OUT->magic = OUT_MAGIC;
@@ -473,10 +475,10 @@ void rt_main(void)
 	clock_init();
 	idt_init();
 	pic_init();
-	if (boots && !may_reset)
+	if (boots && !may_reset())
 		fatal("reset that nobody asked for", boots);
 	__asm__ volatile("sti");
 	run();
-	put("END: checks", n_checks);
+	put("END: checks", OUT->checks);
 	power_off();
 }

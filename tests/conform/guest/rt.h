@@ -148,8 +148,8 @@ void fatal(const char *why, uint32_t v) __attribute__((noreturn));
 
 /* Resets so far, since power was switched on. */
 extern unsigned boots;
-/* A program that resets the machine on purpose. */
-extern const bool may_reset;
+/* A program that resets the machine on purpose defines it; any other's reset is a failure. */
+bool may_reset(void);
 
 uint32_t crc32(const void *p, unsigned n);
 /* Numbers that only look random; *state is not 0. */
