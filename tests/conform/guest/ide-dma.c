@@ -184,11 +184,11 @@ static void pieces(void)
 	check("  the sector after", unlike(0, 810, 1, q + 11 * SECTOR), 0);
 
 	/* Undefined, so only to be the same everywhere: a region over a 64 KiB boundary, odd numbers. */
-	memset(buf, 0, 0x20000);
+	memset(buf + 0xf000, 0, 0x2000);
 	one(buf + 0xff00, 2 * SECTOR);
 	put("over a boundary: ends", go(c0, 0, READ_DMA, 70, 2));
 	put("  bus master", bm(c0));
-	put("  crc", crc32(buf, 0x20000));
+	put("  crc", crc32(buf + 0xf000, 0x2000));
 	end(c0);
 	memset(buf, 0, 0x1000);
 	one(buf + 1, SECTOR + 1);
@@ -300,7 +300,7 @@ static void errors(void)
 	one(buf, 2 * SECTOR);
 	check("LBA beyond the end: interrupt", go(c0, 0, READ_DMA, DISK0, 2), true);
 	check("  drive", alt_status(c0), IDLE | ERR);
-	check("  error", inb(c0->base + ERROR), IDNF);
+	check("  error", inb(c0->base + ERROR) & IDNF, IDNF);
 	check("  bus master", bm(c0), BM_ACTIVE | BM_INTR);
 	end(c0);
 	check("  stopped", bm(c0), 0);

@@ -276,6 +276,11 @@ static void idt_init(void)
 	load_idt();
 }
 
+static volatile uint32_t *lapic(unsigned reg)
+{
+	return (volatile uint32_t *)(LAPIC + reg);
+}
+
 static void pic_init(void)
 {
 	const struct {
@@ -291,6 +296,9 @@ static void pic_init(void)
 		outb(pic[i].port + 1, i ? 0xff : 0xff & ~(1u << CASCADE));
 		outb(ELCR + i, i ? 0xde : 0xf8); /* level mode, as after irq_off() */
 	}
+	/* Virtual wire mode: the PICs' interrupts come through LINT0. */
+	*lapic(LAPIC_SVR) = 0x1ff;
+	*lapic(LAPIC_LVT0) = 0x700;
 }
 
 static void set_mask(unsigned irq, bool masked)
@@ -377,11 +385,6 @@ void rt_trap(struct frame *f)
 static volatile unsigned cpus_up;
 static void (*volatile cpu_job[MAX_CPUS])(unsigned);
 
-static volatile uint32_t *lapic(unsigned reg)
-{
-	return (volatile uint32_t *)(LAPIC + reg);
-}
-
 void rt_ap(unsigned cpu)
 {
 	load_idt();
@@ -407,9 +410,6 @@ unsigned smp_start(void)
 	if (cpus_up)
 		return cpus_up;
 	cpus_up = 1;
-	/* On, and the PICs' interrupts go through LINT0. */
-	*lapic(LAPIC_SVR) = 0x1ff;
-	*lapic(LAPIC_LVT0) = 0x700;
 	*lapic(LAPIC_ICR2) = 0;
 	*lapic(LAPIC_ICR) = ICR_INIT;
 	delay_ms(10);

@@ -98,7 +98,11 @@ static void time(void)
 	check("  no update in progress", rd(A) & UIP, 0);
 	wr(B, SET | H24 | DM);
 	wr(HOUR, 23);
-	wr(MIN, 59);
+	wr(MIN, 29);
+	wr(SEC, 30);
+	wr(DAY, 28);
+	wr(MONTH, 2);
+	wr(YEAR, 24);
 	wr(B, H24 | DM);
 	check("binary", rd(HOUR), 23);
 	wr(B, SET | DM);
