@@ -97,7 +97,8 @@ static void files(void)
 		memset(a, 0, size);
 		memset(b, 0xff, size + 16);
 		fw_cfg(key, a, size);
-		tally(&done, transfer((uint32_t)key << 16 | DMA_SELECT | DMA_READ, size, (uint32_t)b), 0);
+		tally(&done,
+		      transfer((uint32_t)key << 16 | DMA_SELECT | DMA_READ, size, (uint32_t)b), 0);
 		tally(&same, memcmp(a, b, size), 0);
 		tally(&after, b[size], 0xff);
 	}
@@ -111,7 +112,8 @@ static void dma_edges(void)
 	uint32_t len;
 
 	memset(b, 0xff, 64);
-	check("beyond an item's end", transfer(SIGNATURE << 16 | DMA_SELECT | DMA_READ, 16, (uint32_t)b), 0);
+	check("beyond an item's end",
+	      transfer(SIGNATURE << 16 | DMA_SELECT | DMA_READ, 16, (uint32_t)b), 0);
 	check("  its bytes", memcmp(b, "QEMU\0\0\0\0\0\0\0\0\0\0\0\0\xff", 17), 0);
 	check("skip", transfer(SIGNATURE << 16 | DMA_SELECT | DMA_SKIP, 2, 0), 0);
 	check("  then read", transfer(DMA_READ, 2, (uint32_t)b), 0);
@@ -121,7 +123,8 @@ static void dma_edges(void)
 	check("  for the port", inb(DATA), 'Q');
 	check("  and on by DMA", transfer(DMA_READ, 3, (uint32_t)b), 0);
 	check("  the rest", memcmp(b, "EMU", 3), 0);
-	check("to where there is no RAM", transfer(SIGNATURE << 16 | DMA_SELECT | DMA_READ, 4, NOWHERE), DMA_ERROR);
+	check("to where there is no RAM",
+	      transfer(SIGNATURE << 16 | DMA_SELECT | DMA_READ, 4, NOWHERE), DMA_ERROR);
 	len = transfer(SIGNATURE << 16 | DMA_SELECT | DMA_WRITE, 4, (uint32_t)b);
 	check("a write", len, DMA_ERROR);
 	/* A command block that is nowhere hurts nobody. */

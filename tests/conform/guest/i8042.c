@@ -7,9 +7,9 @@
 #define DATA 0x60u
 #define CMD  0x64u
 
-#define OBF   0x01u
-#define IBF   0x02u
-#define SYS   0x04u
+#define OBF    0x01u
+#define IBF    0x02u
+#define SYS    0x04u
 #define IS_CMD 0x08u
 
 #define NONE 0x100u /* no byte came */
@@ -152,10 +152,10 @@ static void interrupts(void)
 	irq_on(KBD, NULL);
 	put_data(0xee);
 	delay_ms(5);
-	check("interrupts off", irq_taken(KBD), 0);
+	check_irqs("interrupts off", KBD, 0);
 	put_cmd(0x60);
 	put_data(0x01);
-	check("switched on with a byte there", irq_taken(KBD), 1);
+	check_irqs("switched on with a byte there", KBD, 1);
 	check("  the byte", get(), 0xee);
 	irq_on(KBD, hook);
 	put_data(0xf2);
@@ -164,7 +164,7 @@ static void interrupts(void)
 	put_cmd(0xaa);
 	WAIT(n_bytes == 4, 1000);
 	check("self-test: interrupt", n_bytes, 4);
-	check("  no more", irq_taken(KBD), 4);
+	check_irqs("  no more", KBD, 4);
 	check("  answer", bytes[3], 0x55);
 	irq_off(KBD);
 }

@@ -74,15 +74,15 @@ static void exact(void)
 	check("table of the command's size", go(c0, 0, READ_DMA, 20, 8), true);
 	check("  bus master", bm(c0), BM_INTR);
 	check("  drive", alt_status(c0), IDLE);
-	check("  line after alternate status", irq_level(14), true);
+	check_line("  line after alternate status", 14, true);
 	check("  bad sectors", unlike(0, 20, 8, buf), 0);
 	check("  nothing after them", buf[8 * SECTOR] | buf[9 * SECTOR - 1], 0);
 	/* The bit remembers an edge: it goes away for good while the line stays up. */
 	outb(c0->bm + BM_STATUS, BM_INTR);
 	check("  interrupt bit cleared", bm(c0), 0);
-	check("  line stays", irq_level(14), true);
+	check_line("  line stays", 14, true);
 	inb(c0->base + STATUS);
-	check("  status takes the line back", irq_level(14), false);
+	check_line("  status takes the line back", 14, false);
 	bm_stop(c0);
 	check("  stopped", bm(c0), 0);
 
@@ -114,7 +114,7 @@ static void sizes(void)
 	check("table shorter than the command", WAIT(!(bm(c0) & BM_ACTIVE), LONG), true);
 	delay_ms(5);
 	check("  bus master", bm(c0), 0);
-	check("  no interrupt", irq_level(14), false);
+	check_line("  no interrupt", 14, false);
 	put("  drive", alt_status(c0));
 	check("  bad sectors", unlike(0, 40, 2, buf), 0);
 	check("  nothing after them", buf[2 * SECTOR] | buf[3 * SECTOR - 1], 0);
@@ -219,7 +219,7 @@ static void no_ram(void)
 			one((void *)NOWHERE, SECTOR);
 		bm_prepare(c0, i == 0 ? table : (struct prd *)NOWHERE, true);
 		ide_cmd(c0, 0, READ_DMA, 80, 1);
-	bm_start(c0);
+		bm_start(c0);
 		put("no RAM: for data, for the table", i);
 		check("  stops", WAIT(!(bm(c0) & BM_ACTIVE), LONG), true);
 		delay_ms(2);
@@ -259,7 +259,7 @@ static void order(void)
 	memset(buf, 0, 2 * SECTOR);
 	ide_cmd(c0, 0, READ_DMA, 91, 2);
 	delay_ms(5);
-	check("not started: no interrupt", irq_level(14), false);
+	check_line("not started: no interrupt", 14, false);
 	check("  not active", bm(c0), 0);
 	bm_prepare(c0, table, true);
 	bm_start(c0);
@@ -274,7 +274,7 @@ static void order(void)
 	check("stopped: not active", bm(c0), 0);
 	ide_cmd(c0, 0, READ_DMA, 92, 2);
 	delay_ms(5);
-	check("  no interrupt", irq_level(14), false);
+	check_line("  no interrupt", 14, false);
 	bm_prepare(c0, table, true);
 	bm_start(c0);
 	check("  then started", WAIT(irq_level(14), LONG), true);
@@ -288,8 +288,9 @@ static void order(void)
 	ide_cmd(c0, 0, READ_DMA, 93, 2);
 	bm_start(c0);
 	delay_ms(5);
-	check("no bus master bit: no interrupt", irq_level(14), false);
-	check("  no data", crc32(buf, 2 * SECTOR), crc32(memset(buf + 4096, 0, 2 * SECTOR), 2 * SECTOR));
+	check_line("no bus master bit: no interrupt", 14, false);
+	check("  no data", crc32(buf, 2 * SECTOR),
+	      crc32(memset(buf + 4096, 0, 2 * SECTOR), 2 * SECTOR));
 	pci_write(PIIX3_IDE, 4, 0x0005);
 	ide_reset(c0);
 	end(c0);
@@ -309,8 +310,9 @@ static void errors(void)
 	bm_prepare(c0, table, true);
 	ide_cmd(c0, 0, READ_DMA, 94, 2);
 	bm_start(c0);
-	check("with nIEN: ends", WAIT(!(bm(c0) & BM_ACTIVE) && !(alt_status(c0) & (BSY | DRQ)), LONG), true);
-	check("  no line", irq_level(14), false);
+	check("with nIEN: ends",
+	      WAIT(!(bm(c0) & BM_ACTIVE) && !(alt_status(c0) & (BSY | DRQ)), LONG), true);
+	check_line("  no line", 14, false);
 	put("  bus master", bm(c0));
 	check("  bad sectors", unlike(0, 94, 2, buf), 0);
 	inb(c0->base + STATUS);
@@ -396,13 +398,13 @@ static void many(void)
 		memset(buf, 0, n * SECTOR);
 		bm_prepare(c0, table, true);
 		ide_cmd(c0, i & 1, READ_DMA, lba, (uint8_t)n);
-	bm_start(c0);
+		bm_start(c0);
 		tally(&ends, WAIT(seen == (uint8_t)(old + 1), LONG), true);
 		tally(&data, unlike(i & 1, lba, n, buf), 0);
 	}
 	check_all("reads with interrupts: they come", &ends);
 	check_all("  data", &data);
-	check("  interrupts", irq_taken(14), 40);
+	check_irqs("  interrupts", 14, 40);
 	irq_off(14);
 }
 

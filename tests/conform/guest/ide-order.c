@@ -5,9 +5,9 @@
  */
 #include "ide.h"
 
-#define BM_PORT  0xc100u
-#define TF_REGS  4u /* COUNT to LBAH hold what is written */
-#define ROUNDS   40u
+#define BM_PORT 0xc100u
+#define TF_REGS 4u /* COUNT to LBAH hold what is written */
+#define ROUNDS  40u
 
 static const struct chan *const c0 = &ide[0];
 static uint8_t *const buf = (uint8_t *)FREE_RAM;
@@ -53,8 +53,9 @@ static void commands(void)
 {
 	static const struct {
 		uint8_t cmd, status;
-	} cmds[] = { { 0x10, IDLE }, { BAD_COMMAND, IDLE | ERR }, { CHECK_POWER, IDLE },
-		     { BAD_COMMAND, IDLE | ERR }, { IDENTIFY, IDLE | DRQ }, { 0x10, IDLE } };
+	} cmds[] = { { 0x10, IDLE },           { BAD_COMMAND, IDLE | ERR },
+		     { CHECK_POWER, IDLE },    { BAD_COMMAND, IDLE | ERR },
+		     { IDENTIFY, IDLE | DRQ }, { 0x10, IDLE } };
 	struct tally fresh = { 0 }, line = { 0 };
 
 	irq_off(14);

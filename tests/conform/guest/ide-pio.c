@@ -28,7 +28,7 @@ static void identify(const char *name, const struct chan *c, unsigned dev, uint6
 	inb(c->base + STATUS);
 	insw(c->base, buf, SECTOR / 2);
 	check("  after the data", inb(c->base + STATUS), IDLE);
-	check("  interrupts", irq_taken(c->irq), 1);
+	check_irqs("  interrupts", c->irq, 1);
 	irq_off(c->irq);
 	for (unsigned i = 0; i < SECTOR; i++)
 		sum += buf[i];
@@ -54,7 +54,7 @@ static void reads(void)
 		memset(buf, 0, n * SECTOR);
 		put("READ SECTORS", n);
 		check("  ends", ide_read(c0, 0, 100, n, buf), true);
-		check("  interrupts", irq_taken(14), n);
+		check_irqs("  interrupts", 14, n);
 		check("  bad sectors", unlike(0, 100, n, buf), 0);
 	}
 	/* Every width takes the same bytes in the same order. */
@@ -78,7 +78,6 @@ static void reads(void)
 	check("DRQ goes with the last word", ide_idle(c0), IDLE);
 	check("widths: bad sectors", unlike(0, 7, 4, buf), 0);
 	inb(c0->base + STATUS);
-	irq_taken(14);
 	irq_off(14);
 }
 
@@ -88,7 +87,7 @@ static void multiple(void)
 
 	irq_on(14, NULL);
 	check("SET MULTIPLE 8", ide_do(c0, 0, SET_MULTIPLE, 0, 8), IDLE);
-	irq_taken(14);
+	check_irqs("  interrupts", 14, 1);
 	memset(buf, 0, 20 * SECTOR);
 	ide_cmd(c0, 0, READ_MULTIPLE, 500, 20);
 	for (unsigned at = 0; at < 20; at += 8) {
@@ -99,11 +98,11 @@ static void multiple(void)
 		insw(c0->base, buf + at * SECTOR, n * SECTOR / 2);
 	}
 	check("  ends", ide_idle(c0), IDLE);
-	check("  interrupts", irq_taken(14), 3);
+	check_irqs("  interrupts", 14, 3);
 	check("  bad sectors", unlike(0, 500, 20, buf), 0);
 
 	check("SET MULTIPLE 2", ide_do(c0, 0, SET_MULTIPLE, 0, 2), IDLE);
-	irq_taken(14);
+	check_irqs("  interrupts", 14, 1);
 	pattern(OTHER, 600, 3, buf);
 	ide_cmd(c0, 0, WRITE_MULTIPLE, 600, 3);
 	for (unsigned at = 0; at < 3; at += 2) {
@@ -113,7 +112,7 @@ static void multiple(void)
 	}
 	check("  ends", ide_idle(c0), IDLE);
 	inb(c0->base + STATUS);
-	check("  interrupts", irq_taken(14), 2);
+	check_irqs("  interrupts", 14, 2);
 	memset(buf, 0, 5 * SECTOR);
 	ide_read(c0, 0, 599, 5, buf);
 	check("  bad sectors", unlike(OTHER, 600, 3, buf + SECTOR), 0);
@@ -137,7 +136,7 @@ static void writes(void)
 	pattern(OTHER, 700, 3, buf);
 	ide_cmd(c0, 0, WRITE_SECTORS, 700, 3);
 	check("WRITE SECTORS wants data", ide_idle(c0), IDLE | DRQ);
-	check("  without an interrupt", irq_taken(14), 0);
+	check_irqs("  without an interrupt", 14, 0);
 	for (unsigned i = 0; i < 3; i++) {
 		const uint16_t *w = (const uint16_t *)(buf + i * SECTOR);
 
@@ -151,10 +150,10 @@ static void writes(void)
 			for (unsigned k = 0; k < SECTOR / 2; k++)
 				outw(c0->base, w[k]);
 		if (i < 2)
-			check("  interrupts", irq_taken(14), 1);
+			check_irqs("  interrupts", 14, 1);
 	}
 	check("  ends", ide_idle(c0), IDLE);
-	check("  interrupts", irq_taken(14), 1);
+	check_irqs("  interrupts", 14, 1);
 	inb(c0->base + STATUS);
 	memset(buf, 0, 3 * SECTOR);
 	ide_read(c0, 0, 700, 3, buf);
@@ -187,7 +186,8 @@ static void lba48(void)
 		put("READ SECTORS EXT", i);
 		check("  ends", ide_idle(c0), IDLE);
 		if (i == 2)
-			check("  zeros", crc32(buf, 5 * SECTOR), crc32(memset(buf + 8192, 0, 5 * SECTOR), 5 * SECTOR));
+			check("  zeros", crc32(buf, 5 * SECTOR),
+			      crc32(memset(buf + 8192, 0, 5 * SECTOR), 5 * SECTOR));
 		else
 			check("  bad sectors", unlike(1, where[i], 5, buf), 0);
 	}
@@ -235,13 +235,14 @@ static void chs(void)
 		uint16_t cyl;
 		uint8_t head, sector, heads, spt;
 	} at[] = {
-		{ 0, 0, 1, 16, 63 },  { 0, 0, 63, 16, 63 }, { 0, 15, 63, 16, 63 },
-		{ 1, 0, 1, 16, 63 },  { 1, 1, 2, 16, 63 },  { 0, 0, 1, 8, 32 },
-		{ 3, 7, 32, 8, 32 },  { 0, 0, 1, 16, 63 },
+		{ 0, 0, 1, 16, 63 }, { 0, 0, 63, 16, 63 }, { 0, 15, 63, 16, 63 },
+		{ 1, 0, 1, 16, 63 }, { 1, 1, 2, 16, 63 },  { 0, 0, 1, 8, 32 },
+		{ 3, 7, 32, 8, 32 }, { 0, 0, 1, 16, 63 },
 	};
 
 	for (unsigned i = 0; i < LEN(at); i++) {
-		uint32_t lba = (at[i].cyl * at[i].heads + at[i].head) * at[i].spt + at[i].sector - 1u;
+		uint32_t lba =
+			(at[i].cyl * at[i].heads + at[i].head) * at[i].spt + at[i].sector - 1u;
 
 		outb(c0->base + DEVICE, 0xa0 | (at[i].heads - 1));
 		outb(c0->base + COUNT, at[i].spt);
@@ -299,10 +300,10 @@ static void errors(void)
 		check("  error", inb(c0->base + ERROR) & bad[i].error, bad[i].error);
 		put("  all of it", inb(c0->base + ERROR));
 		check("  status again", inb(c0->base + STATUS), IDLE | ERR);
-		check("  interrupts", irq_taken(14), 1);
+		check_irqs("  interrupts", 14, 1);
 		check("  the next one is good", ide_do(c0, 0, 0x10, 0, 0), IDLE);
 		check("  error", inb(c0->base + ERROR), 0);
-		irq_taken(14);
+		check_irqs("  interrupts", 14, 1);
 	}
 	/* What is read before an error in the middle is the drive's choice. */
 	ide_cmd(c0, 0, READ_SECTORS, DISK0 - 1, 2);
@@ -319,43 +320,43 @@ static void interrupts(void)
 {
 	irq_off(14);
 	ide_do(c0, 0, 0x10, 0, 0);
-	check("line at rest", irq_level(14), false);
+	check_line("line at rest", 14, false);
 	ide_cmd(c0, 0, 0x10, 0, 0);
 	ide_idle(c0);
-	check("line after a command", irq_level(14), true);
+	check_line("line after a command", 14, true);
 	alt_status(c0);
-	check("  alternate status leaves it", irq_level(14), true);
+	check_line("  alternate status leaves it", 14, true);
 	inb(c0->base + ERROR);
 	inb(c0->base + COUNT);
-	check("  other registers leave it", irq_level(14), true);
+	check_line("  other registers leave it", 14, true);
 	outb(c0->ctl, NIEN);
-	check("  nIEN takes it away", irq_level(14), false);
+	check_line("  nIEN takes it away", 14, false);
 	outb(c0->ctl, 0);
-	check("  and gives it back", irq_level(14), true);
+	check_line("  and gives it back", 14, true);
 	/* The other device is selected: the line is its. */
 	outb(c0->base + DEVICE, 0xa0 | SLAVE);
-	check("  the other device has none", irq_level(14), false);
+	check_line("  the other device has none", 14, false);
 	outb(c0->base + DEVICE, 0xa0);
-	check("  this one still has", irq_level(14), true);
+	check_line("  this one still has", 14, true);
 	inb(c0->base + STATUS);
-	check("  status takes it back", irq_level(14), false);
+	check_line("  status takes it back", 14, false);
 	ide_cmd(c0, 0, 0x10, 0, 0);
 	ide_idle(c0);
 	outb(c0->base + COMMAND, CHECK_POWER);
 	ide_idle(c0);
-	check("a command's interrupt after another's", irq_level(14), true);
+	check_line("a command's interrupt after another's", 14, true);
 	inb(c0->base + STATUS);
 	check("CHECK POWER MODE: active", inb(c0->base + COUNT), 0xff);
 
 	outb(c0->ctl, NIEN);
 	irq_on(14, NULL);
 	check("with nIEN: read", ide_read(c0, 0, 0, 4, buf), true);
-	check("  interrupts", irq_taken(14), 0);
+	check_irqs("  interrupts", 14, 0);
 	ide_cmd(c0, 0, 0x10, 0, 0);
 	ide_idle(c0);
-	check("  none", irq_taken(14), 0);
+	check_irqs("  none", 14, 0);
 	outb(c0->ctl, 0);
-	check("  until nIEN goes", irq_taken(14), 1);
+	check_irqs("  until nIEN goes", 14, 1);
 	inb(c0->base + STATUS);
 	/* The handler may be the one to read the status. */
 	irq_on(14, ide_hook0);
@@ -363,7 +364,7 @@ static void interrupts(void)
 		ide_cmd(c0, 0, i & 1 ? FLUSH : READ_VERIFY, i, 1);
 		WAIT(irq_count[14] == i + 1, LONG);
 	}
-	check("20 commands without data: interrupts", irq_taken(14), 20);
+	check_irqs("20 commands without data: interrupts", 14, 20);
 	irq_off(14);
 }
 
@@ -382,9 +383,9 @@ static void selection(void)
 	check("  device register", inb(c->base + DEVICE) & SLAVE, SLAVE);
 	check("  count", inb(c->base + COUNT), 0x55);
 	check("  LBA low", inb(c->base + LBAL), 0xaa);
-	irq_taken(15);
+	check_irqs("  interrupts before", 15, 1);
 	outb(c->base + COMMAND, IDENTIFY);
-	check("  a command: no interrupt", irq_taken(15), 0);
+	check_irqs("  a command: no interrupt", 15, 0);
 	check("  and nothing", alt_status(c), 0);
 	outb(c->base + COUNT, 0x66);
 	outb(c->base + DEVICE, 0xa0);
@@ -409,13 +410,13 @@ static void resets(void)
 	check("  error: both passed", inb(c0->base + ERROR), 1);
 	check("  signature", address(c0), 0x00000101);
 	check("  device 0", inb(c0->base + DEVICE) & SLAVE, 0);
-	check("  interrupts", irq_taken(14), 1);
+	check_irqs("  interrupts", 14, 1);
 	inb(c0->base + STATUS);
 
 	outb(c0->base + DEVICE, 0xa0 | SLAVE);
 	ide_cmd(c0, 0, READ_SECTORS, 0, 2);
 	ide_idle(c0);
-	irq_taken(14);
+	check_irqs("  interrupts", 14, 1);
 	outb(c0->ctl, SRST);
 	check("SRST: busy", alt_status(c0) & BSY, BSY);
 	delay_ms(1);
@@ -425,8 +426,8 @@ static void resets(void)
 	check("  error", inb(c0->base + ERROR), 1);
 	check("  signature", address(c0), 0x00000101);
 	check("  device 0", inb(c0->base + DEVICE) & SLAVE, 0);
-	check("  interrupts", irq_taken(14), 0);
-	check("  line", irq_level(14), false);
+	check_irqs("  interrupts", 14, 0);
+	check_line("  line", 14, false);
 	outb(c0->base + DEVICE, 0xa0 | SLAVE);
 	check("  signature of device 1", address(c0), 0x00000101);
 	outb(c0->base + DEVICE, 0xa0);

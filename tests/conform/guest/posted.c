@@ -99,9 +99,9 @@ static void widths(void)
 	ide_do(c0, 0, 0x10, 0, 0);
 	ide_cmd(c0, 0, 0x10, 0, 0);
 	ide_idle(c0);
-	check("nIEN in a double word", irq_level(14), false);
+	check_line("nIEN in a double word", 14, false);
 	outw(c0->ctl, 0);
-	check("  and out in a word", irq_level(14), true);
+	check_line("  and out in a word", 14, true);
 	inb(b + STATUS);
 
 	for (unsigned size = 1; size <= 4; size *= 2) {

@@ -33,8 +33,9 @@ static void fresh(void)
 	check("  IDE's command register", pci_read(PIIX3_IDE, 4) & 0xffff, 0);
 	check("  no bus master", inl(BM_PORT + BM_TABLE), 0xffffffff);
 	check("  drive's status", alt_status(&ide[0]), IDLE);
-	check("  drive's signature", inb(0x1f2) | inb(0x1f3) << 8 | inb(0x1f4) << 16 | inb(0x1f5) << 24, 0x101);
-	check("  IDE's line", irq_level(14), false);
+	check("  drive's signature",
+	      inb(0x1f2) | inb(0x1f3) << 8 | inb(0x1f4) << 16 | inb(0x1f5) << 24, 0x101);
+	check_line("  IDE's line", 14, false);
 	check("  nIEN", (ide_do(&ide[0], 0, 0x10, 0, 0), alt_status(&ide[0])), IDLE);
 	check("  serial port", inb(COM1 + 1) | inb(COM1 + 3) << 8 | inb(COM1 + 4) << 16, 0);
 	check("  port 92h", inb(0x92) & 1, 0);
@@ -71,8 +72,9 @@ static void __attribute__((noreturn)) never(const char *how)
 
 void run(void)
 {
-	static const char *const ways[] = { "power on",  "port 92h",           "CF9h, hard",    "CF9h, soft",
-					    "8042, pulse", "8042, output port", "triple fault" };
+	static const char *const ways[] = { "power on",    "port 92h",    "CF9h, hard",
+					    "CF9h, soft",  "8042, pulse", "8042, output port",
+					    "triple fault" };
 
 	if (boots >= LEN(ways))
 		fatal("more resets than asked for", boots);
@@ -85,9 +87,7 @@ void run(void)
 	}
 	disturb();
 	switch (boots) {
-	case 0:
-		outb(0x92, inb(0x92) | 1);
-		never("port 92h");
+	case 0: outb(0x92, inb(0x92) | 1); never("port 92h");
 	case 1:
 		outb(0xcf9, 0x02);
 		outb(0xcf9, 0x06);
@@ -96,9 +96,7 @@ void run(void)
 		outb(0xcf9, 0x00);
 		outb(0xcf9, 0x04);
 		never("CF9h, soft");
-	case 3:
-		outb(0x64, 0xfe);
-		never("8042, pulse");
+	case 3: outb(0x64, 0xfe); never("8042, pulse");
 	case 4:
 		outb(0x64, 0xd1);
 		outb(0x60, 0xde);

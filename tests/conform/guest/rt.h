@@ -66,10 +66,10 @@ static inline uint32_t inl(uint16_t port)
 	return v;
 }
 
-#define STRING_IO(name, insn, reg)                                                                 \
-	static inline void name(uint16_t port, const void *p, unsigned n)                          \
-	{                                                                                          \
-		__asm__ volatile("rep " insn : "+" reg(p), "+c"(n) : "d"(port) : "memory");        \
+#define STRING_IO(name, insn, reg)                                                          \
+	static inline void name(uint16_t port, const void *p, unsigned n)                   \
+	{                                                                                   \
+		__asm__ volatile("rep " insn : "+" reg(p), "+c"(n) : "d"(port) : "memory"); \
 	}
 STRING_IO(insb, "insb", "D")
 STRING_IO(insw, "insw", "D")
@@ -88,13 +88,13 @@ static inline uint32_t clk(void)
 void delay_ms(unsigned ms);
 
 /* Waits for cond, at most ms; does it hold? */
-#define WAIT(cond, ms)                                                    \
-	({                                                                \
-		uint32_t wait_from = clk();                               \
-		bool wait_ok;                                             \
+#define WAIT(cond, ms)                                                         \
+	({                                                                     \
+		uint32_t wait_from = clk();                                    \
+		bool wait_ok;                                                  \
 		while (!(wait_ok = (cond)) && clk() - wait_from < (ms)*clk_ms) \
-			__builtin_ia32_pause();                           \
-		wait_ok;                                                  \
+			__builtin_ia32_pause();                                \
+		wait_ok;                                                       \
 	})
 #define LONG 5000u /* ms: longer than any disk takes */
 
@@ -106,9 +106,6 @@ void irq_off(unsigned irq);
 /* The level of a line, which must be off, and have been low when it was switched off: 3 to 7, 9 to 12, 14
  * or 15 (others have no level mode). */
 bool irq_level(unsigned irq);
-/* After a short wait in which any interrupt that is still to come arrives: how many since the last call. */
-unsigned irq_taken(unsigned irq);
-
 /* Other processors.  smp_start() brings up all and returns their number, with the first one. */
 unsigned smp_start(void);
 /* Runs job on processors 0 to n - 1 and waits for all. */
@@ -142,6 +139,10 @@ static inline void tally(struct tally *t, uint32_t got, uint32_t want)
 	t->n++;
 }
 void check_all(const char *name, const struct tally *t);
+/* How many interrupts came since the last call (or irq_on()); waits for late ones and for ones too many. */
+void check_irqs(const char *name, unsigned irq, unsigned want);
+/* The line may go up a little after the status shows why; down it goes at once. */
+void check_line(const char *name, unsigned irq, bool want);
 
 /* Ends the run with what has been found so far, which is a failure. */
 void fatal(const char *why, uint32_t v) __attribute__((noreturn));

@@ -86,7 +86,8 @@ static void time(void)
 	bool seen = false;
 
 	set_time(0x23, 0x59, 0x58);
-	check("time set", rd(HOUR) == 0x23 && rd(MIN) == 0x59 && (rd(SEC) == 0x58 || rd(SEC) == 0x59), true);
+	check("time set",
+	      rd(HOUR) == 0x23 && rd(MIN) == 0x59 && (rd(SEC) == 0x58 || rd(SEC) == 0x59), true);
 	check("carry through all: hour", WAIT(rd(HOUR) == 0, 5000), true);
 	check("  minute", rd(MIN), 0);
 	check("  day of a leap year", rd(DAY), 0x29);

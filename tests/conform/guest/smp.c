@@ -86,7 +86,8 @@ static void config(struct tally *t)
 }
 
 static void (*const roles[])(struct tally *) = { disk_pio, disk_dma, cmos, serial, pci, config };
-static const char *const names[] = { "disk, PIO", "disk, DMA", "CMOS", "serial port", "PCI", "fw_cfg" };
+static const char *const names[] = { "disk, PIO",   "disk, DMA", "CMOS",
+				     "serial port", "PCI",       "fw_cfg" };
 
 static void play(unsigned cpu)
 {
@@ -106,6 +107,6 @@ void run(void)
 	smp_run(n_cpus, play);
 	for (unsigned i = 0; i < LEN(roles); i++)
 		check_all(names[i], &results[i]);
-	check("interrupts of the DMA disk", irq_taken(15), ROUNDS);
-	check("interrupts of the PIO disk", irq_taken(14), 0);
+	check_irqs("interrupts of the DMA disk", 15, ROUNDS);
+	check_irqs("interrupts of the PIO disk", 14, 0);
 }

@@ -169,15 +169,15 @@ static void interrupts(void)
 
 	irq_off(4);
 	outb(COM + IER, 0x02);
-	check("no line without OUT2", irq_level(4), false);
+	check_line("no line without OUT2", 4, false);
 	outb(COM + MCR, OUT2);
-	check("line with OUT2", irq_level(4), true);
+	check_line("line with OUT2", 4, true);
 	outb(COM + MCR, OUT2 | LOOP);
-	check("no line in loopback", irq_level(4), false);
+	check_line("no line in loopback", 4, false);
 	outb(COM + MCR, OUT2);
-	check("line again", irq_level(4), true);
+	check_line("line again", 4, true);
 	inb(COM + IIR);
-	check("no line once told", irq_level(4), false);
+	check_line("no line once told", 4, false);
 	irq_on(4, NULL);
 	for (unsigned i = 0; i < 20; i++) {
 		uint32_t before = irq_count[4];
@@ -187,7 +187,7 @@ static void interrupts(void)
 		inb(COM + IIR);
 	}
 	check_all("an interrupt for each byte", &t);
-	check("  and no more", irq_taken(4), 20);
+	check_irqs("  and no more", 4, 20);
 	outb(COM + IER, 0);
 	outb(COM + MCR, 0);
 	irq_off(4);
