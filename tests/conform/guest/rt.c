@@ -13,6 +13,7 @@
 #define COM1       0x3f8u
 #define CODE32     8u
 #define IRQ_VECTOR 32u
+#define PATIENCE   60000u /* ms */
 #define CASCADE    2u
 
 #define LAPIC      0xfee00000u
@@ -36,6 +37,7 @@ unsigned boots;
 volatile uint32_t irq_count[16];
 
 static const char *group = "";
+static uint32_t started;
 static void (*irq_hook[16])(void);
 static uint32_t irq_seen[16];
 static uint32_t idt[2 * 48];
@@ -153,6 +155,9 @@ static bool failed(const char *name, uint32_t got, uint32_t want)
 	OUT->checks++;
 	if (got == want)
 		return false;
+	/* Each may have waited for what did not come. */
+	if (clk() - started > PATIENCE * clk_ms)
+		fatal("a minute has passed, at check", OUT->checks);
 	add("CHECK ");
 	add_name(name);
 	add_hex(got);
@@ -488,6 +493,7 @@ void rt_main(void)
 	OUT->magic = OUT_MAGIC;
 	boots = OUT->boots;
 	clock_init();
+	started = clk();
 	idt_init();
 	pic_init();
 	if (boots && !may_reset())
