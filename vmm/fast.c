@@ -359,8 +359,8 @@ static void take_ring(struct domain *d)
 	}
 }
 
-/* Sends what is queued to the homes that it is for; a last piece for h is put into its slot of context n
- * instead, to go with a request: how many. */
+/* Sends what is queued to the homes that it is for, through contexts n; a last piece for h is put into its
+ * slot instead, to go with a request: how many. */
 static unsigned send(struct domain *d, unsigned n, struct home *h)
 {
 	struct fast *f = d->fast;
@@ -413,6 +413,9 @@ bool fast_begin(struct domain *d, unsigned n, struct home *h, struct sio_request
 	pthread_mutex_lock(&f->lock);
 	/* Before the ring's entries are given up: who finds it empty then sees this. */
 	f->delivering = true;
+	/* All of the ring finds room then: nothing older than the request stays behind. */
+	if (f->n > SIO_MAX_POSTED)
+		send(d, n, NULL);
 	take_ring(d);
 	r->n_posted = send(d, n, h);
 	if (f->n_doorbells)
@@ -495,7 +498,7 @@ bool fast_access(struct vcpu *v, uint16_t owner, unsigned kind, bool write, uint
 
 			pthread_mutex_lock(&f->lock);
 			take_ring(d);
-			stale = f->stale[h->kind] >> id & 1;
+			stale = f->stale[h->kind] >> id & 1 || f->n > SIO_MAX_POSTED;
 			pthread_mutex_unlock(&f->lock);
 			if (stale)
 				return false;
