@@ -114,6 +114,7 @@ static const uint32_t reset_msrs[] = {
 	0xc0000102,                                     /* kernel GS base */
 	0x2ff,                                          /* MTRR default type */
 	0x6e0,                                          /* TSC deadline */
+	0x3b,       0x10, /* TSC adjust, TSC: KVM keeps those in step that are set together */
 };
 
 int vcpu_reset(struct vcpu *v)

@@ -335,6 +335,7 @@ static void interrupts(void)
 	check_line("  and gives it back", 14, true);
 	/* The other device is selected: the line is its. */
 	outb(c0->base + DEVICE, 0xa0 | SLAVE);
+	alt_status(c0); /* the 400 ns that a device has to react */
 	check_line("  the other device has none", 14, false);
 	outb(c0->base + DEVICE, 0xa0);
 	check_line("  this one still has", 14, true);
