@@ -3,17 +3,17 @@
 
 
 class Case:  # pylint: disable=too-few-public-methods
-    def __init__(self, name, only, function):
-        self.name, self.only, self.run = name, only, function
+    def __init__(self, name, only, exact, function):
+        self.name, self.only, self.exact, self.run = name, only, exact, function
 
 
 ALL = []
 
 
-def case(name, only=None):
-    """only: why it makes no sense on QEMU."""
+def case(name, only=None, exact=False):
+    """only: why it makes no sense on QEMU.  exact: it needs a clock that can be set to the ns."""
     def add(function):
-        ALL.append(Case(name, only, function))
+        ALL.append(Case(name, only, exact, function))
         return function
     return add
 

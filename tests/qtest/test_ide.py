@@ -278,8 +278,7 @@ def dma_short(c):
     """Descriptors for less than the count: the bus master stops without interrupt or error."""
     data = pattern(8)
     with Ide(c, c.image(data)) as d:
-        for size, whole in ((1024, 1024), (2, 0), (512 + 2, 512)):
-            d.m.write(BUFFER, bytes(2048))
+        for size in (1024, 2, 512 + 2):
             d.prdt((BUFFER, size))
             d.command(0xc8, count=4)
             d.start(True)
@@ -287,11 +286,22 @@ def dma_short(c):
             equal(d.bm_status(), 0, f"bus master after {size} bytes")
             equal(d.alt() & (DF | ERR), 0, "status")
             check(not d.m.irq(14), "an interrupt")
-            equal(d.m.read(BUFFER, 2048)[:whole], data[:whole], "whole sectors that fit")
             d.stop()
             reset_channel(d)
         equal(d.dma(0xc8, 1, 2, (BUFFER, 1024)), BM_INTR, "a good transfer afterwards")
         equal(d.m.read(BUFFER, 1024), data[512:1536], "memory")
+
+
+@case("ide-dma-short-data")
+def dma_short_data(c):
+    """What the table has room for is moved before the bus master stops."""
+    data = pattern(8)
+    with Ide(c, c.image(data)) as d:
+        d.prdt((BUFFER, 1024))
+        d.command(0xc8, count=4)
+        d.start(True)
+        d.m.until("the bus master to stop", lambda: not d.bm_status() & BM_ACTIVE)
+        equal(d.m.read(BUFFER, 1536), data[:1024] + bytes(512), "memory")
 
 
 @case("ide-dma-long")
@@ -364,7 +374,6 @@ def bm_bits(c):
         equal(d.m.inl(d.bm + 4), 0xfffffffc, "table pointer: bits 1:0")
         d.m.outb(d.bm, 0xff & ~START)
         equal(d.m.inb(d.bm) & 9, TO_MEMORY, "command register")
-        equal((d.m.inb(d.bm + 1), d.m.inb(d.bm + 3)), (0, 0), "reserved registers")
 
 
 @case("ide-bm-error")
@@ -377,7 +386,7 @@ def bm_error(c):
                 d.m.outl(d.bm + 4, 0xe0000000)
             d.command(0xc8)
             d.start(True)
-            d.m.until("the bus master to stop", lambda: not d.bm_status() & BM_ACTIVE)
+            d.m.until("the bus master to stop", lambda: not d.bm_status() & BM_ACTIVE, limit=2)
             equal(d.bm_status() & BM_ERROR, BM_ERROR, f"no {where}: bus master")
             equal(d.m.cfg_read(1, 1, 6, 2) & 0x2000, 0x2000, "PCI status: master abort")
             d.m.cfg_write(1, 1, 6, 0x2000, 2)
@@ -508,18 +517,40 @@ def diagnostic(c):
 
 @case("ide-srst")
 def srst(c):
-    """A software reset: busy while it lasts, then the signature, no interrupt."""
+    """A software reset in the middle of a command: the signature."""
     with Ide(c, c.image(pattern(8))) as d:
         d.command(0x20, lba=3, count=4)
         d.m.expect_irq(14)
         d.status()
         d.m.outb(0x3f6, SRST)
-        equal(d.alt() & BSY, BSY, "status while SRST is set")
         d.m.outb(0x3f6, 0)
         equal(d.idle() & (BSY | DRQ | ERR), 0, "status afterwards")
         equal(d.get(FEATURE), 1, "diagnostic code")
         equal(signature(d), [1, 1, 0, 0], "signature")
-        check(not d.m.irq(14), "an interrupt")
+
+
+@case("ide-srst-line")
+def srst_line(c):
+    """A software reset takes INTRQ away and ends without it (ATA-6, 9.2)."""
+    with Ide(c, c.image(pattern(8))) as d:
+        d.command(0x20, lba=3, count=4)
+        d.m.expect_irq(14)
+        d.m.outb(0x3f6, SRST)
+        check(not d.m.irq(14), "an interrupt while SRST is set")
+        d.m.outb(0x3f6, 0)
+        d.idle()
+        check(not d.m.irq(14), "an interrupt at the end of the reset")
+
+
+@case("ide-srst-busy")
+def srst_busy(c):
+    """Busy as long as SRST is set (ATA-6, 9.2)."""
+    with Ide(c, c.image(pattern(8))) as d:
+        d.m.outb(0x3f6, SRST)
+        d.m.step(1000000)
+        equal(d.alt() & BSY, BSY, "status while SRST is set")
+        d.m.outb(0x3f6, 0)
+        equal(d.idle() & BSY, 0, "status afterwards")
 
 
 @case("ide-specify")
@@ -569,7 +600,7 @@ def errors(c):
 
 @case("ide-absent")
 def absent(c):
-    """No device 1: its status is 0 and it takes no command; an empty channel is quiet."""
+    """No device 1: its status is 0 and it takes no command."""
     with Ide(c, c.image(pattern(8))) as d:
         d.put(DEVICE, 0xf0)
         equal(d.alt(), 0, "status of a device 1 that is not there")
@@ -579,6 +610,12 @@ def absent(c):
         check(not d.m.irq(14), "an interrupt of device 1")
         d.put(DEVICE, 0xe0)
         equal(d.alt() & (BSY | DRDY), DRDY, "device 0 again")
+
+
+@case("ide-absent-channel")
+def absent_channel(c):
+    """A channel without drives takes no command."""
+    with Ide(c, c.image(pattern(8))) as d:
         d.m.outb(0x177, 0xe7)
         d.m.step(1000)
         equal(d.m.inb(0x376) & (BSY | DRQ), 0, "status of the secondary channel")
@@ -602,12 +639,18 @@ def two(c):
 def power(c):
     """STANDBY, IDLE and CHECK POWER MODE; SET FEATURES takes a transfer mode."""
     with Ide(c, c.image(pattern(8))) as d:
-        d.command(0xef, count=0x42, feature=3)
-        d.finished()
-        d.command(0xec)
-        d.m.expect_irq(14)
-        d.status()
-        equal(struct.unpack("<256H", d.words_in())[88] >> 8, 4, "Ultra DMA mode 2 selected")
+        # QEMU forgets a mode that is set before the first IDENTIFY DEVICE, which no driver does.
+        for feature, count in ((0xaa, 0), (3, 0x42), (3, 0x22)):
+            d.command(0xef, count=count, feature=feature)
+            d.finished()
+            d.command(0xec)
+            d.m.expect_irq(14)
+            d.status()
+            w = struct.unpack("<256H", d.words_in())
+            if count == 0x42:
+                equal((w[63] >> 8, w[88] >> 8), (0, 4), "Ultra DMA mode 2 selected")
+            if count == 0x22:
+                equal((w[63] >> 8, w[88] >> 8), (4, 0), "multi-word DMA mode 2 selected")
         for cmd in (0xe0, 0xe1):
             d.command(cmd)
             d.finished()
@@ -618,14 +661,13 @@ def power(c):
 
 @case("ide-reset")
 def machine_reset(c):
-    """A reset of the machine: the signature, PCI registers, no interrupt; the disk keeps its data."""
+    """A reset of the machine: the signature, PCI registers; the disk keeps its data."""
     data = pattern(8)
     with Ide(c, c.image(data)) as d:
         d.command(0x20, lba=1)
         d.m.expect_irq(14)
         d.m.execute("system_reset")
         d.m.expect_reset(guest=False)
-        check(not d.m.irq(14), "the interrupt stays")
         equal(d.idle() & (BSY | DRQ | ERR), 0, "status")
         equal(signature(d), [1, 1, 0, 0], "signature")
         equal(d.m.cfg_read(1, 1, 4, 2), 0, "PCI command register")
@@ -634,6 +676,17 @@ def machine_reset(c):
         d.m.cfg_write(1, 1, 4, 5, 2)
         equal(d.dma(0xc8, 1, 1, (BUFFER, 512)), BM_INTR, "a transfer afterwards")
         equal(d.m.read(BUFFER, 512), data[512:1024], "memory")
+
+
+@case("ide-reset-line")
+def reset_line(c):
+    """A reset of the machine takes INTRQ away."""
+    with Ide(c, c.image(pattern(8))) as d:
+        d.command(0x20, lba=1)
+        d.m.expect_irq(14)
+        d.m.execute("system_reset")
+        d.m.expect_reset(guest=False)
+        check(not d.m.irq(14), "the interrupt stays")
 
 
 @case("ide-snapshot")

@@ -9,8 +9,8 @@ TMROF, SCI_EN, SUS_EN = 1, 1, 0x2000
 HZ = 3579545
 
 
-def start(c, *args):
-    m = c.machine(*args)
+def start(c, *args, frozen=True):
+    m = c.machine(*args, frozen=frozen)
     m.intercept()
     m.cfg_write(1, 3, 0x40, PM | 1)
     m.cfg_write(1, 3, 0x80, 1, 1)
@@ -24,10 +24,11 @@ def timer(c):
         first = m.inl(PM + 8)
         m.step(S)
         second = m.inl(PM + 8)
-        check(abs((second - first) % (1 << 24) - HZ) <= 1, f"{second - first} ticks in a second")
-        m.step(10 * S)
+        slack = 1 if m.exact else HZ // 20
+        check(abs((second - first) % (1 << 24) - HZ) <= slack, f"{second - first} ticks in a second")
+        m.step(4 * S)
         third = m.inl(PM + 8)
-        check(abs((third - first) % (1 << 24) - HZ * 11 % (1 << 24)) <= 1, "after 11 s")
+        check(abs((third - first) % (1 << 24) - HZ * 5 % (1 << 24)) <= slack, "after 5 s, which is a wrap")
         check(third < 1 << 24, "more than 24 bits")
         m.outl(PM + 8, 0)
         equal(m.inl(PM + 8), third, "the timer after a write")
@@ -55,9 +56,9 @@ def sci(c):
         m.outw(PM, TMROF)
         m.outw(PM + 2, TMROF)
         check(not m.irq(9), "SCI before the overflow")
-        m.step(S * (1 << 23) // HZ - 1000000)
+        m.step(S * (1 << 23) // HZ - 200000000)
         check(not m.irq(9), "SCI just before the overflow")
-        m.step(2000000)
+        m.step(400000000)
         check(m.irq(9), "no SCI")
         equal(m.inw(PM) & TMROF, TMROF, "TMROF_STS")
         m.outw(PM, 0)
@@ -85,7 +86,7 @@ def off(c):
 @case("pm-off-stays")
 def off_stays(c):
     """-no-shutdown: it only stops."""
-    with start(c, "-no-shutdown") as m:
+    with start(c, "-no-shutdown", frozen=False) as m:
         m.outw(PM + 4, SUS_EN)
         check(m.event("SHUTDOWN"), "no SHUTDOWN event")
         check(m.event("STOP"), "no STOP event")

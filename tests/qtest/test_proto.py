@@ -39,7 +39,7 @@ def memory_high(c):
         equal(m.read(0x100000, 11), b"first below", "at 1 MiB")
 
 
-@case("proto-clock")
+@case("proto-clock", exact=True)
 def clock(c):
     """Time goes on by steps, up to a time, or to the next timer."""
     with c.machine("-rtc", "clock=vm") as m:

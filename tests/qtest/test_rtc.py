@@ -10,7 +10,7 @@ SET, PIE, AIE, UIE, DM, H24 = 0x80, 0x40, 0x20, 0x10, 4, 2
 
 class Rtc:
     def __init__(self, c, base="2024-02-28T23:59:57"):
-        self.m = c.machine("-rtc", f"base={base},clock=vm")
+        self.m = c.machine("-rtc", f"base={base},clock=vm", frozen=True)
         self.m.intercept()
 
     def __enter__(self):
@@ -42,6 +42,12 @@ def time(c):
         equal(r.get(6), 4, "28 February 2024 is a Wednesday")
         r.m.step(3 * S)
         equal(r.time(), [0x20, 0x24, 0x02, 0x29, 0x00, 0x00, 0x00], "midnight")
+
+
+@case("rtc-day")
+def day(c):
+    """From 29 February to 1 March in one step."""
+    with Rtc(c, "2024-02-29T00:00:00") as r:
         r.m.step(86400 * S)
         equal(r.time(), [0x20, 0x24, 0x03, 0x01, 0x00, 0x00, 0x00], "a day later")
 
@@ -56,9 +62,10 @@ def formats(c):
         equal(r.get(4), 0x80 | 9, "binary, 12 hours, evening")
         r.put(B, 0)
         equal(r.get(4), 0x89, "BCD, 12 hours, evening")
-        r.m.step(3 * 3600 * S)
-        equal(r.get(4), 0x12, "BCD, 12 hours, after midnight")
-        equal(r.get(9), 0x20, "year")
+    for hour, want in ((0, 0x12), (1, 0x01), (11, 0x11), (12, 0x92), (23, 0x91)):
+        with Rtc(c, f"2019-12-31T{hour:02}:00:00") as r:
+            r.put(B, 0)
+            equal(r.get(4), want, f"BCD, 12 hours, {hour} o'clock")
 
 
 @case("rtc-set")
@@ -90,9 +97,24 @@ def alarm(c):
         equal(r.get(C) & 0xa0, 0xa0, "register C: IRQF and AF")
         check(not r.m.irq(8), "the interrupt stays after register C was read")
         equal(r.get(C), 0, "register C read again")
-        r.m.step(60 * S)
-        check(not r.m.irq(8), "a second alarm a minute later")
-        r.m.step(86400 * S - 60 * S)
+        r.m.step(2 * S)
+        check(not r.m.irq(8), "a second alarm")
+
+
+@case("rtc-alarm-daily")
+def alarm_daily(c):
+    """The alarm comes every day, and not every hour or minute."""
+    with Rtc(c, "2024-05-05T10:00:00") as r:
+        for reg, v in ((5, 0x10), (3, 0x00), (1, 0x04)):
+            r.put(reg, v)
+        r.put(B, H24 | AIE)
+        r.m.step(5 * S)
+        check(r.m.irq(8), "no alarm")
+        r.get(C)
+        for hour in range(23):
+            r.m.step(3600 * S)
+            check(not r.m.irq(8), f"an alarm {hour + 1} h later")
+        r.m.step(3600 * S)
         check(r.m.irq(8), "no alarm a day later")
 
 
@@ -126,7 +148,7 @@ def update(c):
             check(not r.m.irq(8), "it stays")
 
 
-@case("rtc-periodic")
+@case("rtc-periodic", exact=True)
 def periodic(c):
     """Rate 6 is 1,024 Hz: as many interrupts as fit."""
     with Rtc(c) as r:
@@ -146,7 +168,7 @@ def periodic(c):
         check(not r.m.irq(8), "an interrupt with rate 0")
 
 
-@case("rtc-uip")
+@case("rtc-uip", exact=True)
 def uip(c):
     """UIP is up at least 244 us before the second, and down well before and at once after."""
     with Rtc(c) as r:
@@ -169,18 +191,16 @@ def divider(c):
         r.m.step(10 * S)
         equal(r.get(0), 0x57, "seconds while it is held")
         r.put(A, 0x26)
-        r.m.step(S // 2 - 1000000)
+        r.m.step(S // 2 - 50000000)
         equal(r.get(0), 0x57, "just before half a second")
-        r.m.step(2000000)
+        r.m.step(100000000)
         equal(r.get(0), 0x58, "just after half a second")
 
 
 @case("rtc-memory")
 def memory(c):
-    """128 bytes less the chip's own keep what is written over a reset; so does the time."""
+    """Memory and time are on a battery, interrupt enables are not."""
     with Rtc(c) as r:
-        for i in range(0x33, 0x38):
-            r.put(i, i ^ 0x5a)
         for i in range(0x60, 0x80):
             r.put(i, i ^ 0x5a)
         r.put(B, H24 | PIE | AIE)

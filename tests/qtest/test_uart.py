@@ -10,7 +10,7 @@ DTR, RTS, OUT1, OUT2, LOOP = 1, 2, 4, 8, 16
 
 class Uart:
     def __init__(self, c, serial=False):
-        self.m = c.machine(serial=True) if serial else c.machine("-serial", "null")
+        self.m = c.machine(serial=True, frozen=True) if serial else c.machine("-serial", "null")
         self.m.intercept()
         self.put(LCR, 0x83)
         self.put(0, 12)  # 9600 baud
