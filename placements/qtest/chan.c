@@ -28,7 +28,8 @@ void chan_fill(struct chan *c)
 {
 	ssize_t n;
 
-	memmove(c->buf, c->buf + c->start, c->len - c->start);
+	if (c->start)
+		memmove(c->buf, c->buf + c->start, c->len - c->start);
 	c->len -= c->start;
 	c->start = 0;
 	if (c->cap - c->len < 4096) {
@@ -52,10 +53,11 @@ void chan_fill(struct chan *c)
 
 char *chan_line(struct chan *c)
 {
-	char *line = c->buf + c->start, *end;
+	char *line, *end;
 
 	if (c->start == c->len)
 		return NULL;
+	line = c->buf + c->start;
 	end = memchr(line, '\n', c->len - c->start);
 	if (!end)
 		return NULL;

@@ -203,15 +203,6 @@ static uint64_t parse_size(const char *option, const char *s, uint64_t unit)
 	return v * unit;
 }
 
-static char *copy_of(const char *s)
-{
-	char *p = strdup(s);
-
-	if (!p)
-		die("no memory");
-	return p;
-}
-
 static void o_none(const char *name, char *arg)
 {
 	if (!one_of(arg, "none off"))
@@ -662,7 +653,7 @@ static void parse(int argc, char **argv)
 			die("option %s is not there (--help lists those that are)", argv[i]);
 		if (o->arg && i + 1 == argc)
 			die("%s needs a value", argv[i]);
-		o->take(o->name, o->arg ? copy_of(argv[++i]) : NULL);
+		o->take(o->name, o->arg ? argv[++i] : NULL);
 	}
 	for (unsigned i = 0; i < opt.n_devices; i++)
 		device(opt.device[i]);

@@ -82,7 +82,7 @@ class Machine:
     def __init__(self, program, args=(), serial=False, frozen=False, folder=None, exact=True):
         self.exact, self.frozen = exact, frozen and not exact
         self.folder = tempfile.TemporaryDirectory(prefix="qtest", dir=folder)
-        self.levels, self.edges, self.events = {}, [], []
+        self.levels, self.edges, self.events, self.streams = {}, [], [], []
         self.ids = 0
         listeners = [self._listen(n) for n in ("qtest", "qmp") + (("com",) if serial else ())]
         self.log = open(self.folder.name + "/stderr", "w+", encoding="utf-8")
@@ -105,14 +105,13 @@ class Machine:
                                         stdin=subprocess.DEVNULL, stderr=self.log)
         # QEMU connects in an order of its own.
         try:
-            streams = self._accept(listeners)
+            self.streams = self._accept(listeners)
+            self.proto, self.qmp, self.com = (self.streams + [None])[:3]
+            self.greeting = self._qmp_next()
+            self.execute("qmp_capabilities")
         except Fail:
             self.close()
             raise
-        self.proto, self.qmp = streams[0], streams[1]
-        self.com = streams[2] if serial else None
-        self.greeting = self._qmp_next()
-        self.execute("qmp_capabilities")
 
     def __enter__(self):
         return self
@@ -148,11 +147,8 @@ class Machine:
     def close(self):
         """The end of the qtest socket ends selfio-qtest; QEMU is told.  A sanitizer's words are a failure."""
         selfio = "selfio" in os.path.basename(self.process.args[0])
-        if hasattr(self, "proto"):
-            self.proto.sock.close()
-            self.qmp.sock.close()
-            if self.com:
-                self.com.sock.close()
+        for s in self.streams:
+            s.sock.close()
         if not selfio:
             self.process.terminate()
         try:
@@ -164,7 +160,7 @@ class Machine:
         words = self.stderr()
         self.log.close()
         self.folder.cleanup()
-        if selfio and self.process.returncode not in (0, 1):
+        if selfio and self.process.returncode:
             raise Fail(f"ended with status {self.process.returncode}: {words}")
 
     # The qtest protocol
