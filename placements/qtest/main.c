@@ -216,13 +216,15 @@ static void o_ignore(const char *name, char *arg)
 static void o_machine(const char *name, char *arg)
 {
 	struct kv kv;
-	const char *type;
+	const char *type, *accel;
 
 	kv_parse(&kv, name, arg, "type");
 	type = kv_get(&kv, "type");
 	if (type && strcmp(type, "pc") && strncmp(type, "pc-i440fx-", 10))
 		die("-%s %s is not there, only pc", name, type);
-	kv_get(&kv, "accel");
+	accel = kv_get(&kv, "accel");
+	if (accel && strcmp(accel, "qtest"))
+		die("-%s accel=%s is not there, only qtest: there is no processor", name, accel);
 	kv_end(&kv);
 }
 

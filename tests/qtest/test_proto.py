@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: BSD-2-Clause
 """The protocol itself, QMP, the command line."""
+import random
 import socket
 import subprocess
 
@@ -79,6 +80,54 @@ def stdio(c):
     equal((r.stdout, r.stderr, r.returncode), ("OK\nOK 0x12378086\n", "", 0), "the run")
 
 
+@case("bios", only="QEMU has PAM, and write-protected memory below 1 MiB")
+def bios(c):
+    """-bios: read-only below 4 GiB; a copy below 1 MiB is RAM until a reset brings it back."""
+    data = bytes((i >> 8 ^ i) & 0xff for i in range(256 << 10))
+    with c.machine("-bios", c.image(data, name="bios")) as m:
+        equal(m.read(0xfffc0000, 0x40000), data, "below 4 GiB")
+        equal(m.read(0xdfff0, 0x20010), bytes(16) + data[0x20000:], "below 1 MiB")
+        for at in (0xfffffff0, 0xffff0):
+            m.write(at, b"overwritten")
+        equal(m.read(0xfffffff0, 16), data[-16:], "below 4 GiB after a write")
+        equal(m.read(0xffff0, 11), b"overwritten", "below 1 MiB after a write")
+        m.execute("system_reset")
+        m.expect_reset(guest=False)
+        equal(m.read(0xffff0, 16), data[-16:], "below 1 MiB after a reset")
+        equal(m.read(0xffffffff, 2)[:1], data[-1:], "across 4 GiB")
+
+
+@case("proto-noise", only="QEMU has assertions that a tester can reach")
+def noise(c):
+    """Whatever a tester writes to whichever port, each request has its answer."""
+    r = random.Random(4711)
+    ports = [*range(0x1f0, 0x1f8), 0x3f6, *range(0x170, 0x178), 0x376, *range(0xc000, 0xc010), 0x70, 0x71, 0x60,
+             0x64, 0x92, 0xb2, *range(0x3f8, 0x400), 0xcf8, 0xcf9, *range(0xcfc, 0xd00), 0x510, 0x511, 0x514, 0x518,
+             *range(0x600, 0x610), 0xafe0, 0xafe2]
+    commands = (0x20, 0x30, 0x25, 0x35, 0xc4, 0xc5, 0xc6, 0xc8, 0xca, 0xe7, 0xec, 0x90, 0xef, 0xb0)
+    lines = ["outl 0xcf8 0x80000920", "outl 0xcfc 0xc001", "outl 0xcf8 0x80000904", "outw 0xcfc 5"]
+    for _ in range(30000):
+        size = r.choice("bbbwl")
+        port = r.choice(ports) if r.random() < 0.95 else r.randrange(65536)
+        value = r.randrange(1 << {"b": 8, "w": 16, "l": 32}[size])
+        if port & ~0x80 == 0x177 and r.random() < 0.9:
+            size, value = "b", r.choice(commands)
+        if r.random() < 0.03:
+            lines.append(f"clock_step {r.randrange(1 << r.randrange(33))}")
+        elif r.random() < 0.1:
+            lines.append(f"writel {r.randrange(1 << 27) & ~3} {r.randrange(1 << 32)}")
+        elif r.random() < 0.3:
+            lines.append(f"in{size} {port}")
+        else:
+            lines.append(f"out{size} {port} {value}")
+    run = subprocess.run([c.program, "-qtest", "stdio", "-qtest-log", "none", "-no-shutdown", "-hda",
+                          c.image(size=1 << 20), "-drive", "file=null-co://,index=2"], capture_output=True, text=True,
+                         input="\n".join(lines) + "\n", check=False, timeout=100)
+    equal((run.stderr, run.returncode), ("", 0), "the run")
+    equal([x for x in run.stdout.splitlines() if not x.startswith("OK")], [], "answers that are not OK")
+    equal(len(run.stdout.splitlines()), len(lines), "answers")
+
+
 @case("absent-ports", only="QEMU has what KVM does for selfio: PIC, PIT, DMA controllers")
 def absent(c):
     """PIC, PIT and the system control port of the PIT are KVM's, so nothing answers here."""
@@ -144,7 +193,7 @@ def cli(c):
     image = c.image(size=1 << 20)
     odd = c.image(size=1000, name="odd")
     for args, word in (
-            (["-foo"], "-foo"), (["-machine", "q35"], "q35"), (["-accel", "tcg"], "tcg"),
+            (["-foo"], "-foo"), (["-machine", "q35"], "q35"), (["-accel", "tcg"], "tcg"), (["-M", "pc,accel=kvm"], "kvm"),
             (["-m", "12x"], "12x"), (["-m", "0"], "-m"), (["-m", "1G,slots=2"], "slots"),
             (["-smp", "0"], "-smp"), (["-smp", "2,threads=2"], "threads"), (["-uuid", "12"], "-uuid"),
             (["-vga", "std"], "-vga"), (["-display", "gtk"], "gtk"), (["-net", "user"], "-net"),
