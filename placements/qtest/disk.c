@@ -55,13 +55,17 @@ static bool move(struct disk *d, bool write, uint8_t *p, size_t len, uint64_t at
 	return true;
 }
 
+static bool in_range(const struct disk *d, const struct blk_req *r)
+{
+	return r->sector <= d->blk.n_sectors && r->n_sectors <= d->blk.n_sectors - r->sector;
+}
+
 static int read_write(struct disk *d, const struct blk_req *r)
 {
 	bool write = r->op == BLK_WRITE;
 	uint64_t at = r->sector * BLK_SECTOR, left = (uint64_t)r->n_sectors * BLK_SECTOR;
 
-	if ((write && d->blk.read_only) || r->sector > d->blk.n_sectors ||
-	    r->n_sectors > d->blk.n_sectors - r->sector)
+	if ((write && d->blk.read_only) || !in_range(d, r))
 		return BLK_EIO;
 	for (unsigned i = 0; i < r->n_seg; i++) {
 		uint32_t len = r->seg[i].len;
@@ -82,6 +86,19 @@ static int flush(struct disk *d)
 	return d->lost ? BLK_EIO : BLK_OK;
 }
 
+/* A hint: what can't be done need not be. */
+static int discard(struct disk *d, const struct blk_req *r)
+{
+	if (d->blk.read_only || !in_range(d, r))
+		return BLK_EIO;
+	if (d->fd < 0 || d->copy)
+		return BLK_OK;
+	return fallocate(d->fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE,
+			 (off_t)(r->sector * BLK_SECTOR), (off_t)r->n_sectors * BLK_SECTOR) ?
+		       BLK_EUNSUPP :
+		       BLK_OK;
+}
+
 static int submit(struct blk *b, struct blk_req *r)
 {
 	struct disk *d = (struct disk *)b;
@@ -93,6 +110,7 @@ static int submit(struct blk *b, struct blk_req *r)
 	case BLK_READ:
 	case BLK_WRITE: err = read_write(d, r); break;
 	case BLK_FLUSH: err = flush(d); break;
+	case BLK_DISCARD: err = discard(d, r); break;
 	}
 	d->pending[d->n].r = r;
 	d->pending[d->n++].err = err;
@@ -155,7 +173,8 @@ struct disk *disk_open(struct qtest *q, const struct disk_opts *o)
 	d->blk = (struct blk){ .submit = submit,
 			       .n_sectors = size / BLK_SECTOR,
 			       .read_only = o->read_only,
-			       .flush = true };
+			       .flush = true,
+			       .discard = true };
 	return d;
 }
 

@@ -35,6 +35,7 @@ static const char usage[] =
 	"  -m SIZE, -smp N, -uuid UUID, -bios FILE, -boot menu=on|off\n"
 	"  -rtc base=utc|localtime|DATE,clock=vm\n"
 	"  -drive file=FILE|null-co://,if=ide|none,id=ID,format=raw,index=N,readonly=on,snapshot=on\n"
+	"  -blockdev driver=file,filename=FILE,node-name=ID,read-only=on\n"
 	"  -device ide-hd,drive=ID,bus=ide.N,unit=N,serial=TEXT,model=TEXT; -hda to -hdd FILE\n"
 	"  -global ide-hd.serial=TEXT and the like\n"
 	"  -S, -no-reboot, -no-shutdown\n"
@@ -480,6 +481,34 @@ static void o_drive(const char *name, char *arg)
 		die("-%s: index= goes with if=ide", name);
 }
 
+/* A node on its own: driver=file or null-co.  -device takes it by its name. */
+static void o_blockdev(const char *name, char *arg)
+{
+	struct drive *d = &opt.drive[opt.n_drives];
+	const char *driver, *size;
+	struct kv kv;
+
+	if (opt.n_drives == MAX_DRIVES)
+		die("-%s: at most %u", name, MAX_DRIVES);
+	*d = (struct drive){ .slot = NO_SLOT, .o.size = GIB };
+	kv_parse(&kv, name, arg, "driver");
+	driver = kv_get(&kv, "driver");
+	d->id = kv_get(&kv, "node-name");
+	d->o.path = kv_get(&kv, "filename");
+	d->o.read_only = kv_bool(&kv, "read-only");
+	size = kv_get(&kv, "size");
+	kv_bool(&kv, "read-zeroes");
+	kv_end(&kv);
+	if (!driver || !one_of(driver, "file null-co"))
+		die("-%s: driver=%s is not there, only file and null-co", name,
+		    driver ? driver : "");
+	if (!d->id || !d->o.path != (*driver == 'n') || (size && *driver != 'n'))
+		die("-%s: node-name=, and filename= for file or size= for null-co", name);
+	if (size)
+		d->o.size = parse_size(name, size, 1);
+	opt.n_drives++;
+}
+
 static void o_hd(const char *name, char *arg)
 {
 	struct drive *d = &opt.drive[opt.n_drives];
@@ -549,7 +578,8 @@ static void device(char *arg)
 		if (opt.drive[i].id && strcmp(opt.drive[i].id, id) == 0)
 			d = &opt.drive[i];
 	if (!d || d->slot != NO_SLOT)
-		die("-device ide-hd: no -drive with if=none and id=%s", id ? id : "");
+		die("-device ide-hd: no -drive with if=none, or -blockdev, called %s",
+		    id ? id : "");
 	bus = kv_get(&kv, "bus");
 	unit = kv_get(&kv, "unit");
 	if (bus && !one_of(bus, "ide.0 ide.1"))
@@ -603,6 +633,7 @@ static const struct option {
 	{ "accel", o_accel, true },
 	{ "audio", o_none, true },
 	{ "bios", o_bios, true },
+	{ "blockdev", o_blockdev, true },
 	{ "boot", o_boot, true },
 	{ "chardev", o_chardev, true },
 	{ "device", o_device, true },
@@ -707,8 +738,7 @@ static void open_disks(void)
 		struct pc_disk *p = &qt.io.disk[d->slot];
 
 		if (d->slot == NO_SLOT)
-			die("-drive with if=none and id=%s: no -device takes it",
-			    d->id ? d->id : "");
+			die("the disk %s: no -device takes it", d->id ? d->id : "without id=");
 		qt.disk[d->slot] = disk_open(&qt, &d->o);
 		if (!qt.disk[d->slot])
 			exit(1);

@@ -622,6 +622,48 @@ def absent_channel(c):
         check(not d.m.irq(15), "an interrupt of the secondary channel")
 
 
+@case("ide-trim")
+def trim(c):
+    """DATA SET MANAGEMENT with TRIM: ranges of 48 bits LBA and 16 bits count; one beyond the end is an error."""
+    data = pattern(64)
+    image = c.image(data)
+    with Ide(c, image) as d:
+        def ranges(*r):
+            d.m.write(BUFFER, struct.pack(f"<{len(r)}Q", *(n << 48 | lba for lba, n in r)).ljust(512, b"\0"))
+        ranges((0, 2), (6, 8))
+        equal(d.dma(0x06, 0, 1, (BUFFER, 512), feature=1), BM_INTR, "bus master")
+        ranges((10, 1), (63, 2))
+        d.prdt((BUFFER, 512))
+        d.command(0x06, feature=1)
+        d.start(False)
+        equal(d.finished(bad=ERR) & ABRT, ABRT, "error of a range beyond the end")
+        d.stop()
+        d.dma(0xc8, 2, 4, (BUFFER, 2048))
+        equal(d.m.read(BUFFER, 2048), data[2 * 512:6 * 512], "sectors between the ranges")
+        d.dma(0xc8, 14, 50, (BUFFER, 50 * 512))
+        equal(d.m.read(BUFFER, 50 * 512), data[14 * 512:], "sectors behind the ranges")
+
+
+@case("ide-blockdev")
+def blockdev(c):
+    """-blockdev nodes as disks of one channel; without unit= the second is device 1."""
+    images = [c.image(pattern(8, i + 1), name=f"disk{i}") for i in range(2)]
+    args = []
+    for i, path in enumerate(images):
+        args += ["-blockdev", f"driver=file,node-name=n{i},filename={path}", "-device",
+                 f"ide-hd,drive=n{i},bus=ide.0"]
+    with c.machine(*args) as m:
+        for unit in (0, 1):
+            m.outb(0x1f6, 0xe0 | unit << 4)
+            m.outb(0x1f2, 1)
+            for reg in (0x1f3, 0x1f4, 0x1f5):
+                m.outb(reg, 0)
+            m.outb(0x1f7, 0x20)
+            m.until("DRQ", lambda: m.inb(0x3f6) & (BSY | DRQ) == DRQ)
+            equal(b"".join(struct.pack("<H", m.inw(0x1f0)) for _ in range(256)), pattern(8, unit + 1)[:512],
+                  f"device {unit}")
+
+
 @case("ide-two")
 def two(c):
     """Four disks: each selected, on both channels, with the channel's own interrupt."""
