@@ -434,7 +434,7 @@ static void o_drive(const char *name, char *arg)
 	kv_parse(&kv, name, arg, NULL);
 	d->id = kv_get(&kv, "id");
 	d->o.path = kv_get(&kv, "file");
-	d->o.read_only = kv_bool(&kv, "readonly") | kv_bool(&kv, "read-only");
+	d->o.read_only = kv_bool(&kv, "readonly");
 	d->o.snapshot = kv_bool(&kv, "snapshot");
 	driver = kv_get(&kv, "driver");
 	driver = driver ? driver : kv_get(&kv, "file.driver");
