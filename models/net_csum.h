@@ -30,8 +30,8 @@ static inline void net_put16(uint8_t *p, uint32_t v)
  * length was even.  An odd last byte counts as the high half of a word.
  */
 uint32_t net_sum(uint32_t sum, const void *p, size_t len);
-/* The same over guest RAM or a model's own memory: bytes [off, off + len) of the segments together. False
- * if they end before, or one that is read is not RAM. */
+/* The same over guest RAM: bytes [off, off + len) of the segments together.  False if they end before, or one
+ * that is read is not RAM. */
 bool net_sum_segs(const struct dev_env *e, const struct gpa_seg *seg, unsigned n, uint32_t off,
 		  uint32_t len, uint32_t *sum);
 /* Folded, not complemented: what a field of a NET_CSUM_PARTIAL frame holds. */
