@@ -20,6 +20,7 @@ static void store(struct ee93 *e, bool all, uint16_t v)
 		if (all || i == e->addr)
 			e->word[i] = v;
 	e->phase = EE_DONE;
+	e->n = 0;
 }
 
 static void command(struct ee93 *e)

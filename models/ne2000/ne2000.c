@@ -34,7 +34,6 @@
 #define CR_WRITE 0x10u
 #define CR_SEND  0x18u /* send packet: a read at the ring's next frame */
 #define CR_ABORT 0x20u
-#define CR_PS    0xc0u
 
 #define ISR_PRX 0x01u
 #define ISR_PTX 0x02u
@@ -46,7 +45,7 @@
 #define ISR_RST 0x80u
 
 #define DCR_WTS  0x01u
-#define DCR_LS   0x08u /* 0: loopback */
+#define DCR_LAS  0x04u
 #define DCR_MASK 0x7fu
 
 #define TCR_LB   0x06u
@@ -57,8 +56,6 @@
 #define TSR_CRS 0x10u
 #define TSR_FU  0x20u
 
-#define RCR_SEP  0x01u
-#define RCR_AR   0x02u
 #define RCR_AB   0x04u
 #define RCR_AM   0x08u
 #define RCR_PRO  0x10u
@@ -66,9 +63,7 @@
 #define RCR_MASK 0x3fu
 
 #define RSR_PRX 0x01u
-#define RSR_MPA 0x10u
 #define RSR_PHY 0x20u
-#define RSR_DIS 0x40u
 
 #define CR9346_EEM 0xc0u
 
@@ -83,9 +78,9 @@ struct ne2000 {
 	uint16_t base;
 	struct net_tx tx;
 	struct gpa_seg seg;
-	bool out;  /* tx is with the network */
-	bool dead; /* ... and nobody waits for it */
-	bool held; /* a frame waits outside for room */
+	bool out;      /* tx is with the network */
+	bool dead;     /* ... and nobody waits for it */
+	unsigned held; /* pages of a frame that waits outside for room, 0: none does */
 	struct {
 		uint8_t cfg[PCI_CFG_SIZE];
 		uint8_t cr, isr, imr, dcr, tcr, tsr, rcr, rsr;
@@ -95,9 +90,9 @@ struct ne2000 {
 		uint8_t par[6], mar[8];
 		uint8_t cntr[3];
 		uint8_t cr9346, config3;
+		uint8_t run;     /* between a start and a stop: commands may have neither bit */
 		uint8_t pending; /* a frame is to go out: TXP */
 		uint8_t line;
-		uint8_t pad[1];
 		uint8_t ram[RAM_SIZE];
 	} state;
 };
@@ -132,7 +127,7 @@ static void interrupt(struct ne2000 *d, uint8_t bits)
 
 static bool started(const struct ne2000 *d)
 {
-	return (d->state.cr & (CR_STP | CR_STA)) == CR_STA;
+	return d->state.run;
 }
 
 static bool loopback(const struct ne2000 *d)
@@ -258,12 +253,11 @@ static bool ring_valid(const struct ne2000 *d)
 /* Pages from CURR up to BNRY.  CURR never gets there: then the ring would look empty, as it is at first. */
 static unsigned free_pages(const struct ne2000 *d)
 {
-	unsigned n = d->state.pstop - d->state.pstart;
-	int left = d->state.bnry - d->state.curr;
+	unsigned n = d->state.pstop - d->state.pstart, bnry = d->state.bnry;
 
-	return left > 0                      ? (unsigned)left :
-	       (unsigned)(left + (int)n) > n ? 0 :
-					       (unsigned)(left + (int)n);
+	if (bnry < d->state.pstart || bnry >= d->state.pstop)
+		return n; /* never met */
+	return bnry > d->state.curr ? bnry - d->state.curr : n - (d->state.curr - bnry);
 }
 
 static unsigned pages_of(uint32_t frame)
@@ -326,7 +320,7 @@ static bool ne_receive(void *owner, const uint8_t *frame, size_t len, const stru
 		return true;
 	/* Data sheet, "Buffer ring overflow": the driver stops the chip and goes through loopback while it makes
 	 * room for what waits. */
-	if (!started(d) || loopback(d) || !(d->state.dcr & DCR_LS))
+	if (!started(d) || loopback(d))
 		return !d->held;
 	if (!for_us(d, frame, &rsr))
 		return true;
@@ -342,30 +336,24 @@ static bool ne_receive(void *owner, const uint8_t *frame, size_t len, const stru
 	case RX_BAD: count(d, 2); return true;
 	case RX_FULL: break;
 	}
-	d->held = true;
-	interrupt(d, ISR_OVW | ISR_RST);
+	d->held = pages_of(r.len);
+	interrupt(d, ISR_OVW);
 	return false;
 }
 
 /* Maybe what is held can come now. */
 static void resume(struct ne2000 *d)
 {
-	bool receiving = started(d) && !loopback(d) && (d->state.dcr & DCR_LS);
-
-	if (!d->held || !receiving)
+	if (!d->held || !started(d) || loopback(d) || (ring_valid(d) && free_pages(d) <= d->held))
 		return;
-	/* The largest frame's room, as its length was not kept. */
-	if (ring_valid(d) && free_pages(d) <= pages_of(MAX_RX + NET_VLAN_HDR) &&
-	    free_pages(d) + 1u < (unsigned)(d->state.pstop - d->state.pstart))
-		return;
-	d->held = false;
+	d->held = 0;
 	net_resume(d->net);
 }
 
 static void forget_held(struct ne2000 *d)
 {
 	if (d->held) {
-		d->held = false;
+		d->held = 0;
 		net_resume(d->net);
 	}
 }
@@ -398,7 +386,7 @@ static void transmit(struct ne2000 *d)
 		return;
 	if (!p || len == 0 || len > RAM_BASE + RAM_SIZE - at) {
 		sent(d, TSR_FU);
-	} else if (loopback(d) || !(d->state.dcr & DCR_LS)) {
+	} else if (loopback(d)) {
 		loop_back(d, p, len);
 	} else if (!d->net || !d->net->link) {
 		sent(d, TSR_PTX | TSR_CRS);
@@ -450,9 +438,10 @@ static void chip_reset(struct ne2000 *d)
 	d->state.cr = CR_STP | CR_ABORT;
 	d->state.isr = ISR_RST;
 	d->state.imr = 0;
-	d->state.dcr &= (uint8_t) ~(DCR_LS); /* laid down by the data sheet: LAS set, loopback */
+	d->state.dcr |= DCR_LAS;
 	d->state.tcr &= (uint8_t)~TCR_LB;
 	d->state.left = 0;
+	d->state.run = 0;
 	update_line(d);
 	forget_held(d);
 }
@@ -463,10 +452,13 @@ static void write_cr(struct ne2000 *d, uint8_t v)
 
 	/* TXP is cleared by the end of transmission only.  A stop lets that go on. */
 	d->state.cr = (uint8_t)((v & ~CR_TXP) | txp);
-	if (v & CR_STP)
+	if (v & CR_STP) {
+		d->state.run = 0;
 		d->state.isr |= ISR_RST;
-	else if (v & CR_STA)
+	} else if (v & CR_STA) {
+		d->state.run = 1;
 		d->state.isr &= (uint8_t)~ISR_RST;
+	}
 	switch (v & CR_RD) {
 	case 0: break; /* not allowed: nothing changes */
 	case CR_SEND:
@@ -744,9 +736,10 @@ static bool ne_sane(const void *dev)
 	return (!d->pci || pci_cfg_valid(d->state.cfg, cfg_regs, N_CFG)) &&
 	       !(d->state.imr & 0x80) && !(d->state.dcr & 0x80) && !(d->state.tcr & ~TCR_MASK) &&
 	       !(d->state.rcr & ~RCR_MASK) && d->state.pending <= 1 && d->state.line <= 1 &&
-	       !(d->state.cr9346 & ~CR9346_EEM) && !(d->state.config3 & ~0x40) &&
-	       d->state.cntr[0] <= 192 && d->state.cntr[1] <= 192 && d->state.cntr[2] <= 192 &&
-	       (d->state.cr & CR_TXP ? 1 : 0) == d->state.pending && !(d->dead && !d->out);
+	       d->state.run <= 1 && !(d->state.cr9346 & ~CR9346_EEM) &&
+	       !(d->state.config3 & ~0x40) && d->state.cntr[0] <= 192 && d->state.cntr[1] <= 192 &&
+	       d->state.cntr[2] <= 192 && (d->state.cr & CR_TXP ? 1 : 0) == d->state.pending &&
+	       !(d->dead && !d->out);
 }
 
 static int ne_loaded(void *dev)

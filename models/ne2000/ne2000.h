@@ -18,7 +18,7 @@ struct ne2000_cfg {
 			  * PROM's.  NULL: no cable */
 	uint8_t mac[6]; /* when net is NULL */
 	uint16_t base;  /* ISA: first of 32 ports, a multiple of 32 */
-	uint8_t irq;    /* ISA: its number, as CONFIG1 tells it: 2, 3, 4, 5, 9, 10, 11, 12 or 15 */
+	uint8_t irq;    /* ISA: its number, as CONFIG1 tells it: 3, 4, 5, 9, 10, 11, 12 or 15 */
 };
 
 extern const struct dev_class ne2000_pci_class;

@@ -133,9 +133,11 @@ struct rtl_slot {
 	uint16_t n_seg;
 	uint8_t queue;        /* C mode: Q_C, C+: Q_NORMAL, Q_HIGH */
 	uint8_t first, count; /* C mode: the descriptor's number; C+: the first and how many */
+	uint8_t next;         /* the descriptor behind it */
 	bool busy;            /* taken */
 	bool out;             /* tx is with the network */
 	bool dead;     /* ... and nobody waits for it: reset away, or the state before a load's */
+	bool past;     /* tx_next has gone past it: a load would not send it again */
 	uint64_t base; /* C+: of the ring */
 	/* A large send that the model cuts itself: mss bytes of data at a time, from pos on. */
 	uint16_t mss;

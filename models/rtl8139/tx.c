@@ -64,6 +64,7 @@ static struct rtl_slot *take(struct rtl8139 *d, unsigned queue, uint64_t base, u
 	if (!s)
 		return NULL;
 	s->busy = true;
+	s->past = false;
 	s->queue = (uint8_t)queue;
 	s->base = base;
 	s->first = (uint8_t)first;
@@ -80,6 +81,17 @@ static bool in_flight(const struct rtl8139 *d, unsigned queue)
 	for (unsigned i = 0; i < N_SLOTS; i++)
 		if (d->slot[i].busy && !d->slot[i].dead && d->slot[i].queue == queue)
 			return true;
+	return false;
+}
+
+static bool on_its_way(const struct rtl8139 *d, unsigned queue, unsigned first)
+{
+	for (unsigned i = 0; i < N_SLOTS; i++) {
+		const struct rtl_slot *s = &d->slot[i];
+
+		if (s->busy && !s->dead && s->queue == queue && s->first == first)
+			return true;
+	}
 	return false;
 }
 
@@ -108,6 +120,13 @@ static void give_back(struct rtl_slot *s, uint32_t status)
 	}
 }
 
+static void go_past(struct rtl_slot *s)
+{
+	if (!s->past)
+		s->d->state.tx_next[s->queue == Q_HIGH] = s->next;
+	s->past = true;
+}
+
 enum end { END_OK, END_NO_LINK, END_ABORTED };
 
 static void finish(struct rtl_slot *s, enum end how)
@@ -117,6 +136,7 @@ static void finish(struct rtl_slot *s, enum end how)
 	struct rtl8139 *d = s->d;
 	unsigned isr = how == END_ABORTED ? ISR_TER : ISR_TOK, r = TSD0 + s->first * 4u;
 
+	go_past(s);
 	if (s->queue == Q_C)
 		set_reg(d, r, reg32(d, r) | TSD_OWN | c_status[how], 4);
 	else
@@ -326,6 +346,8 @@ static void send(struct rtl_slot *s)
 	s->out = true;
 	if (net_send(d->net, &s->tx))
 		s->out = false;
+	else if (!s->mss)
+		go_past(s);
 }
 
 /* The frame comes in again, at once. */
@@ -395,15 +417,12 @@ static bool start_c(struct rtl8139 *d, unsigned n)
 
 	if (tsd & TSD_OWN)
 		return true;
-	for (unsigned i = 0; i < N_SLOTS; i++) {
-		s = &d->slot[i];
-		if (s->busy && !s->dead && s->queue == Q_C && s->first == n)
-			return true;
-	}
+	if (on_its_way(d, Q_C, n))
+		return true;
 	s = take(d, Q_C, 0, n);
 	if (!s)
 		return false;
-	d->state.tx_next[Q_NORMAL] = (uint8_t)((n + 1) % 4);
+	s->next = (uint8_t)((n + 1) % 4);
 	if ((reg32(d, TCR) & TCR_CRC) && len >= NET_ETH_FCS)
 		len -= NET_ETH_FCS;
 	s->seg[0] = (struct gpa_seg){ { reg32(d, TSAD0 + n * 4) }, len };
@@ -423,10 +442,14 @@ static bool start_cplus(struct rtl8139 *d, unsigned q)
 {
 	unsigned r = q == Q_HIGH ? THPDS : TNPDS, n = d->state.tx_next[q];
 	uint64_t base = bus_addr(d, reg32(d, r) & ~0xffu, reg32(d, r + 4));
-	struct rtl_slot *s = take(d, q, base, n);
+	struct rtl_slot *s;
 	uint32_t word[2] = { 0 }, desc[4] = { 0 };
 	bool bad = false, bus = false;
 
+	/* Once around the ring: its descriptors are the chip's still. */
+	if (on_its_way(d, q, n))
+		return false;
+	s = take(d, q, base, n);
 	if (!s)
 		return false;
 	do {
@@ -448,6 +471,10 @@ static bool start_cplus(struct rtl8139 *d, unsigned q)
 			word[1] = desc[1];
 		}
 		n = next_of(desc[0], n);
+		if (!(desc[0] & DESC_LS) && n != s->first && on_its_way(d, q, n)) {
+			s->busy = false;
+			return false;
+		}
 		/* One segment is kept free for headers. */
 		if (s->n_seg == NET_MAX_SEGS - 1 || s->len + len > NET_MAX_FRAME - NET_VLAN_HDR ||
 		    (s->count == DESC_RING && !(desc[0] & DESC_LS))) {
@@ -459,7 +486,7 @@ static bool start_cplus(struct rtl8139 *d, unsigned q)
 			s->len += len;
 		}
 	} while (!(desc[0] & DESC_LS) && s->count < DESC_RING);
-	d->state.tx_next[q] = (uint8_t)n;
+	s->next = (uint8_t)n;
 	if (bus)
 		rtl_bus_error(d);
 	if (bad || (s->len >= NET_ETH_HDR && !prepare(s, word[0], word[1])))
@@ -497,9 +524,9 @@ void rtl_tx_run(struct rtl8139 *d)
 	}
 	for (unsigned q = Q_HIGH + 1; q-- > 0;) {
 		while ((d->state.poll & TPPOLL_BIT(q)) && batch > 0) {
-			struct rtl_slot *s = free_slot(d);
+			struct rtl_slot *s = free_slot(d); /* that it takes */
 
-			if (!s || !start_cplus(d, q))
+			if (!start_cplus(d, q))
 				break;
 			batch--;
 			if (s->busy && (!s->out || s->mss))
