@@ -582,10 +582,12 @@ static uint8_t read_page3(const struct ne2000 *d, unsigned reg)
 
 	switch (reg) {
 	case 0x1: return d->state.cr9346;
-	case 0x4:
-		while (!d->pci && v < 7 && irqs[v] != d->irq)
+	case 0x4: /* CONFIG1: IRQEN, IRQS, IOS */
+		if (d->pci)
+			return 0;
+		while (v < 7 && irqs[v] != d->irq)
 			v++;
-		return d->pci ? 0 : (uint8_t)(0x80 | v << 4); /* CONFIG1: IRQEN, IRQS, IOS 0 */
+		return (uint8_t)(0x80 | v << 4 | (d->base < 0x300 ? 8 : 0) | (d->base >> 5 & 7));
 	case 0x6: return d->state.config3;
 	}
 	return 0;

@@ -685,7 +685,7 @@ static void no_network(void **state)
 	fake_outb(&f, 0x240, 0x26);
 	assert_int_equal(fake_inb(&f, 0x240 + ISR), 2);
 	fake_outb(&f, 0x240, 0xe2);
-	assert_int_equal(fake_inb(&f, 0x244), 0xf0);
+	assert_int_equal(fake_inb(&f, 0x244), 0xfa);
 	fake_save_load(&f);
 	cfg.base = 0x308;
 	assert_int_equal(ne2000_isa_class.init(card->dev, &env, &cfg), -1);
