@@ -53,9 +53,10 @@
 
 static const struct pci_reg cfg_regs[] = {
 	{ PCI_VENDOR, 4, 0x813910ec, 0, 0 },
-	{ PCI_COMMAND, 4, 0x02800000, 0x00000147, 0xf9000000 },
+	{ PCI_COMMAND, 4, 0x02800000, 0x00000157, 0xf9000000 },
 	{ PCI_REVISION, 4, 0x02000020, 0, 0 },
-	{ PCI_LATENCY, 1, 0x00, 0xff, 0 },
+	/* Cache line size and latency: Linux's 8139cp insists on memory write and invalidate. */
+	{ PCI_LATENCY - 1, 2, 0x0000, 0xffff, 0 },
 	{ BAR_IO, 4, 0x00000001, 0xffffff00, 0 },
 	{ BAR_MEM, 4, 0x00000000, 0xffffff00, 0 },
 	{ PCI_SUBSYSTEM, 4, 0x813910ec, 0, 0 },

@@ -319,6 +319,10 @@ static void pci_function(void **state)
 	assert_int_equal(fake_cfg_read(&f, DEVFN, 8, 4), c_only ? 0x02000010 : 0x02000020);
 	assert_int_equal(fake_cfg_read(&f, DEVFN, 0x2c, 4), 0x813910ec);
 	assert_int_equal(fake_cfg_read(&f, DEVFN, 0x3d, 1), 1);
+	fake_cfg_write(&f, DEVFN, 0x0c, 1, 16);
+	assert_int_equal(fake_cfg_read(&f, DEVFN, 0x0c, 4), 16);
+	fake_cfg_write(&f, DEVFN, 4, 2, 0x17);
+	assert_int_equal(fake_cfg_read(&f, DEVFN, 4, 2), 0x17);
 	fake_cfg_write(&f, DEVFN, 0x10, 4, ~0u);
 	fake_cfg_write(&f, DEVFN, 0x14, 4, ~0u);
 	assert_int_equal(fake_cfg_read(&f, DEVFN, 0x10, 4), 0xffffff01);
