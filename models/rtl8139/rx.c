@@ -202,7 +202,7 @@ static enum fit find_descs(struct rtl8139 *d, uint32_t bytes, struct rx_desc *li
 				       .word0 = desc[0],
 				       .len = min_u32(desc[0] & RXD_LEN, bytes - room),
 				       .addr = bus_addr(d, desc[2], desc[3]) };
-		if (!dev_dma_ok(&d->env, (gpa_t){ x->addr }, x->len))
+		if (x->len > 0 && !dev_dma_ok(&d->env, (gpa_t){ x->addr }, x->len))
 			return FIT_FAULT;
 		room += x->len;
 		n = desc[0] & DESC_EOR ? 0 : (n + 1) % DESC_RING;

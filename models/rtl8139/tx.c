@@ -428,7 +428,7 @@ static bool start_c(struct rtl8139 *d, unsigned n)
 	s->seg[0] = (struct gpa_seg){ { reg32(d, TSAD0 + n * 4) }, len };
 	s->n_seg = len > 0;
 	s->len = len;
-	if (!dev_dma_ok(&d->env, s->seg[0].addr, len)) {
+	if (len > 0 && !dev_dma_ok(&d->env, s->seg[0].addr, len)) {
 		rtl_bus_error(d);
 		finish(s, END_ABORTED);
 	} else {
@@ -466,10 +466,14 @@ static bool start_cplus(struct rtl8139 *d, unsigned q)
 				rtl_interrupt(d, ISR_TDU);
 			return false;
 		}
-		if (s->count++ == 0) {
+		s->count++;
+		/* Older Linux marks all but the first descriptor of several as large send. */
+		if (desc[0] & TXD_LGSEN)
 			word[0] = desc[0];
+		else if (!(word[0] & TXD_LGSEN))
+			word[0] |= desc[0];
+		if (!(word[1] & TXD_TAGC))
 			word[1] = desc[1];
-		}
 		n = next_of(desc[0], n);
 		if (!(desc[0] & DESC_LS) && n != s->first && on_its_way(d, q, n)) {
 			s->busy = false;
@@ -479,7 +483,7 @@ static bool start_cplus(struct rtl8139 *d, unsigned q)
 		if (s->n_seg == NET_MAX_SEGS - 1 || s->len + len > NET_MAX_FRAME - NET_VLAN_HDR ||
 		    (s->count == DESC_RING && !(desc[0] & DESC_LS))) {
 			bad = true;
-		} else if (!dev_dma_ok(&d->env, (gpa_t){ addr }, len)) {
+		} else if (len > 0 && !dev_dma_ok(&d->env, (gpa_t){ addr }, len)) {
 			bad = bus = true;
 		} else if (len > 0) {
 			s->seg[s->n_seg++] = (struct gpa_seg){ { addr }, len };

@@ -499,7 +499,7 @@ static void c_transmit_bad(void **state)
 {
 	start_c(0);
 	/* No frame, less than a header: nothing goes out. */
-	w32(TSAD0, TXBUF);
+	w32(TSAD0, 0xffffffff);
 	w32(TSD0, 0);
 	assert_int_equal(r32(TSD0), 0xa000);
 	isr(ISR_TOK);
@@ -520,6 +520,7 @@ static void c_transmit_bad(void **state)
 	fake_net_run(&net);
 	assert_int_equal(net.sent[0]->len, 0x1fff);
 	w32(TCR, 0x03010600);
+	w32(TSAD0, TXBUF);
 	w32(TSD0, 64);
 	fake_net_run(&net);
 	assert_int_equal(net.sent[1]->len, 60);
@@ -1012,7 +1013,8 @@ static void cp_large_send(void **state)
 		hdr = len - data + tag;
 		memcpy(want, f.ram + TXBUF, len);
 		w32(TNPDS, TXD);
-		send_cp(0, FS | LGSEN | MSS(mss), tag ? 1u << 17 : 0, TXBUF, 40 + k * 7);
+		send_cp(0, FS | (k % 5 ? LGSEN | MSS(mss) : IPCS | TCPCS), tag ? 1u << 17 : 0,
+			TXBUF, 40 + k * 7);
 		send_cp(1, LGSEN | MSS(mss), 0, TXBUF + 40 + k * 7, 777);
 		send_cp(2, LS | LGSEN | MSS(mss), 0, TXBUF + 817 + k * 7, len - 817 - k * 7);
 		send_cp(3, FS | LS, 0, TXBUF, 60); /* goes out behind it */
