@@ -189,7 +189,6 @@ static void mac_reset(struct e1000 *d, bool power_on)
 	set(d, PBA, pba);
 	set(d, RXDCTL, 0x00010000);
 	set(d, EECD, 0x10); /* flash writes disabled */
-	memset(&s->mw, 0, sizeof(s->mw));
 	memset(s->ctx, 0, sizeof(s->ctx));
 	s->last_irq_ns = 0;
 	s->rx_packet_ns = s->rx_absolute_ns = E1000_NEVER;

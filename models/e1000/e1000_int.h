@@ -16,6 +16,7 @@
 #include <string.h>
 
 #include "models/e1000/e1000.h"
+#include "models/eeprom93.h"
 #include "models/net_csum.h"
 #include "models/pci/pci_cfg.h"
 
@@ -181,11 +182,6 @@ struct tx_pkt {
 	uint8_t buf[TX_BUF]; /* what was in more pieces than fit */
 };
 
-struct microwire {
-	uint16_t in, out;
-	uint8_t n, phase, addr, dout, wen, pad[3];
-};
-
 struct e1000_state {
 	uint32_t reg[REGS_END /
 		     4];      /* what the guest reads, but for EECD's inputs, ICR and statistics */
@@ -199,8 +195,8 @@ struct e1000_state {
 	uint8_t an_done, link_lost; /* link_lost: BMSR has not told yet */
 	uint32_t ioaddr;
 	struct tx_ctx ctx[2]; /* [1]: of segmentation */
-	struct microwire mw;
-	uint16_t phy[32], eeprom[64];
+	uint16_t phy[32];
+	struct ee93 eeprom;
 	uint8_t cfg[PCI_CFG_SIZE];
 	struct tx_pkt pkt;
 };

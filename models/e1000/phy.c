@@ -70,13 +70,12 @@ enum phy_reg {
 /* EEPROM (table 5-2). */
 enum { EE_COMPAT = 3, EE_ICW1 = 10, EE_SSID, EE_SSVID, EE_DEVID, EE_VENID, EE_ICW2, EE_SUM = 63 };
 
-#define EE_WORDS 64u
-
 void eeprom_init(struct e1000 *d, const uint8_t mac[6])
 {
-	uint16_t *w = d->state.eeprom, sum = 0;
+	uint16_t *w = d->state.eeprom.word, sum = 0;
 
-	memset(w, 0, sizeof(d->state.eeprom));
+	memset(&d->state.eeprom, 0, sizeof(d->state.eeprom));
+	ee93_reset(&d->state.eeprom);
 	for (unsigned i = 0; i < 3; i++)
 		w[i] = (uint16_t)(mac[i * 2] | mac[i * 2 + 1] << 8);
 	w[EE_ICW1] = 0x4403; /* signature, full duplex, ids from here */
@@ -92,90 +91,23 @@ void eeprom_init(struct e1000 *d, const uint8_t mac[6])
 
 void eeprom_reload(struct e1000 *d)
 {
-	const uint16_t *w = d->state.eeprom;
+	const uint16_t *w = d->state.eeprom.word;
 
 	set(d, RA, w[0] | (uint32_t)w[1] << 16);
 	set(d, RA + 4, 0x80000000u | w[2]);
 }
 
-enum { MW_COMMAND, MW_READ, MW_WRITE, MW_IGNORE };
-
-/* A rising edge of the clock: start bit, two bits of operation, six of address, data. */
-static void mw_clock(struct e1000 *d, unsigned di)
-{
-	struct microwire *m = &d->state.mw;
-	uint16_t *word = &d->state.eeprom[m->addr];
-
-	switch (m->phase) {
-	case MW_COMMAND:
-		if (!m->n && !di)
-			return; /* no start bit yet */
-		m->in = (uint16_t)(m->in << 1 | di);
-		if (++m->n < 9)
-			return;
-		m->addr = m->in & (EE_WORDS - 1);
-		word = &d->state.eeprom[m->addr];
-		m->n = 0;
-		m->phase = MW_IGNORE;
-		m->dout = 1;
-		switch (m->in >> 6 & 3) {
-		case 2:
-			m->phase = MW_READ;
-			m->out = *word;
-			m->dout = 0; /* the dummy bit */
-			break;
-		case 1: m->phase = MW_WRITE; break;
-		case 3:
-			if (m->wen)
-				*word = 0xffff;
-			break;
-		default: /* EWEN, EWDS; not ERAL and WRAL, which nothing uses */
-			if (m->addr >> 4 == 3 || m->addr >> 4 == 0)
-				m->wen = m->addr >> 4 == 3;
-		}
-		break;
-	case MW_READ:
-		if (m->n == 16) { /* reads go on with the next word */
-			m->addr = (uint8_t)((m->addr + 1) & (EE_WORDS - 1));
-			m->out = d->state.eeprom[m->addr];
-			m->n = 0;
-		}
-		m->dout = (uint8_t)(m->out >> (15 - m->n++) & 1);
-		break;
-	case MW_WRITE:
-		m->in = (uint16_t)(m->in << 1 | di);
-		if (++m->n < 16)
-			return;
-		if (m->wen)
-			*word = m->in;
-		m->phase = MW_IGNORE;
-		m->n = 0;
-		break;
-	}
-}
-
 void eecd_write(struct e1000 *d, uint32_t v)
 {
-	struct microwire *m = &d->state.mw;
-	uint32_t old = get(d, EECD);
-
 	set(d, EECD, v & (EECD_SK | EECD_CS | EECD_DI | EECD_FWE | EECD_REQ));
-	if (v & ~old & EECD_CS) {
-		m->phase = MW_COMMAND;
-		m->in = 0;
-		m->n = 0;
-		m->dout = 1; /* ready: what was written is in */
-	}
-	if ((v & EECD_CS) && (v & ~old & EECD_SK))
-		mw_clock(d, !!(v & EECD_DI));
+	ee93_pins(&d->state.eeprom, v & EECD_CS, v & EECD_SK, v & EECD_DI);
 }
 
 uint32_t eecd_read(const struct e1000 *d)
 {
 	uint32_t v = get(d, EECD);
 
-	return v | EECD_PRES | (v & EECD_REQ ? EECD_GNT : 0) |
-	       (!(v & EECD_CS) || d->state.mw.dout ? EECD_DO : 0);
+	return v | EECD_PRES | (v & EECD_REQ ? EECD_GNT : 0) | (d->state.eeprom.out ? EECD_DO : 0);
 }
 
 void eerd_write(struct e1000 *d, uint32_t v)
@@ -183,8 +115,8 @@ void eerd_write(struct e1000 *d, uint32_t v)
 	uint32_t addr = v >> 8 & 0xff;
 
 	v &= 0xff00;
-	if (addr < EE_WORDS)
-		v |= (uint32_t)d->state.eeprom[addr] << 16;
+	if (addr < EE93_WORDS)
+		v |= (uint32_t)d->state.eeprom.word[addr] << 16;
 	set(d, EERD, v | EERD_DONE);
 }
 
@@ -351,9 +283,7 @@ void mdic_write(struct e1000 *d, uint32_t v)
 bool phy_sane(const struct e1000 *d)
 {
 	const struct e1000_state *s = &d->state;
-	const struct microwire *m = &s->mw;
 
 	return s->an_done <= 1 && s->link_lost <= 1 && !(s->an_done && s->an_ns != E1000_NEVER) &&
-	       m->n <= 16 && m->phase <= MW_IGNORE && m->addr < EE_WORDS && m->dout <= 1 &&
-	       m->wen <= 1 && !(s->phy[BMCR] & ~BMCR_KEPT);
+	       ee93_sane(&s->eeprom) && !(s->phy[BMCR] & ~BMCR_KEPT);
 }
