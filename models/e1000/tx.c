@@ -552,6 +552,8 @@ static bool send_pending(struct e1000 *d)
 	} else if (!p->split) { /* it ends within the headers */
 		drop(p);
 	} else {
+		/* Once more: the guest may have turned loopback on since. */
+		p->soft |= !can_offload(d, p, &d->state.ctx[1]);
 		send_segment(d, s, p->soft ? min_u32(p->len, mss) : p->len, !p->soft);
 	}
 	return true;
@@ -666,14 +668,14 @@ static bool fetch(struct e1000 *d)
 
 	if (s->tx_next == get(d, TDT))
 		return false;
-	/* A ring full of a packet without an end: no driver does that, and it must not grow. */
-	if (d->owed + p->n_desc >= ring_size(d) - 1 && !d->n_slots) {
-		drop(p);
+	/* All of the ring is under way: TDT has passed TDH. */
+	if (d->owed + p->n_desc >= ring_size(d) - 1) {
+		if (d->n_slots)
+			return false;
+		drop(p); /* ... with a packet that has no end */
 		p->eop = 1;
 		return true;
 	}
-	if (d->owed + p->n_desc >= ring_size(d) - 1)
-		return false;
 	if (p->n_seg == TX_SEGS) {
 		if (p->tse && p->split && !p->soft) {
 			p->soft = 1;
