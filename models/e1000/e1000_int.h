@@ -216,6 +216,7 @@ struct e1000 {
 	unsigned slot_first, n_slots; /* in flight, oldest first */
 	uint32_t owed;                /* descriptors of them */
 	bool kick;                    /* tx_run() stopped with work left */
+	bool blocked;                 /* the newest slot's frame was not taken yet */
 	struct tx_slot slot[TX_SLOTS];
 	uint8_t loop[TX_BUF]; /* a frame in loopback */
 	struct e1000_state state;

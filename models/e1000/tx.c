@@ -67,11 +67,19 @@ static void new_packet(struct tx_pkt *p)
 	memset(p, 0, offsetof(struct tx_pkt, hdr));
 }
 
-void tx_forget(struct e1000 *d)
+/* Frames in flight can't be taken back; nobody waits for them any more. */
+static void disown(struct e1000 *d)
 {
+	d->n_slots -= d->blocked;
+	d->blocked = false;
 	for (unsigned i = 0; i < d->n_slots; i++)
 		d->slot[(d->slot_first + i) % TX_SLOTS].n_desc = 0;
 	d->owed = 0;
+}
+
+void tx_forget(struct e1000 *d)
+{
+	disown(d);
 	d->kick = false;
 	d->state.tx_next = get(d, TDH);
 	new_packet(&d->state.pkt);
@@ -111,6 +119,11 @@ static void report(struct e1000 *d, uint32_t n)
 		cause(d, ICR_TXD_LOW);
 }
 
+static struct tx_slot *newest(struct e1000 *d)
+{
+	return &d->slot[(d->slot_first + d->n_slots - 1) % TX_SLOTS];
+}
+
 /* n more descriptors are dealt with, once all frames in flight have gone. */
 static void complete(struct e1000 *d, uint32_t n)
 {
@@ -118,13 +131,13 @@ static void complete(struct e1000 *d, uint32_t n)
 		report(d, n);
 		return;
 	}
-	d->slot[(d->slot_first + d->n_slots - 1) % TX_SLOTS].n_desc += n;
+	newest(d)->n_desc += n;
 	d->owed += n;
 }
 
 static void retire(struct e1000 *d)
 {
-	while (d->n_slots && d->slot[d->slot_first].done) {
+	while (d->n_slots && d->slot[d->slot_first].done && bus_master(d)) {
 		uint32_t n = d->slot[d->slot_first].n_desc;
 
 		d->slot_first = (d->slot_first + 1) % TX_SLOTS;
@@ -141,15 +154,18 @@ static void sent(void *owner, struct net_tx *tx, int err)
 	struct tx_slot *s = (struct tx_slot *)((char *)tx - offsetof(struct tx_slot, tx));
 
 	s->done = true;
-	retire(d);
-	tx_run(d);
-	e1000_settle(d);
+	tx_room(d);
 }
 
+/* The front end takes frames again; the newest may be one that it did not. */
 void tx_room(void *owner)
 {
-	tx_run(owner);
-	e1000_settle(owner);
+	struct e1000 *d = owner;
+
+	if (d->blocked)
+		d->blocked = net_send(d->net, &newest(d)->tx);
+	tx_run(d);
+	e1000_settle(d);
 }
 
 /* Reads from the front of the packet without taking. */
@@ -371,8 +387,7 @@ static void emit(struct e1000 *d, struct tx_slot *s, uint32_t hl, uint32_t n,
 		return;
 	}
 	d->n_slots++;
-	if (net_send(d->net, &s->tx))
-		s->done = true; /* not with so few in flight (net.h) */
+	d->blocked = net_send(d->net, &s->tx);
 }
 
 static void packet_done(struct e1000 *d)
@@ -707,7 +722,8 @@ void tx_run(struct e1000 *d)
 	unsigned budget = TX_BUDGET;
 
 	d->kick = false;
-	while (transmitter_on(d)) {
+	retire(d);
+	while (!d->blocked && transmitter_on(d)) {
 		if (!budget--) {
 			d->kick = true;
 			return;
@@ -753,9 +769,7 @@ bool tx_loaded(struct e1000 *d)
 {
 	uint32_t n = ring_size(d), lost;
 
-	for (unsigned i = 0; i < d->n_slots; i++)
-		d->slot[(d->slot_first + i) % TX_SLOTS].n_desc = 0;
-	d->owed = 0;
+	disown(d);
 	d->kick = true;
 	for (unsigned i = 0; i < d->state.pkt.n_seg && i < TX_SEGS; i++)
 		if (!dev_dma_ok(&d->env, d->state.pkt.seg[i].addr, d->state.pkt.seg[i].len))
@@ -763,7 +777,7 @@ bool tx_loaded(struct e1000 *d)
 	if (d->state.tx_next >= (n ? n : 1) || get(d, TDH) >= n || d->state.pkt.n_desc >= n)
 		return true; /* nothing was begun, or tx_sane() says no */
 	lost = (d->state.tx_next + 2 * n - get(d, TDH) - d->state.pkt.n_desc) % n;
-	if (lost)
+	if (lost && bus_master(d))
 		report(d, lost);
 	return true;
 }

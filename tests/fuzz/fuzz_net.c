@@ -13,6 +13,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "models/e1000/e1000.h"
 #include "models/ne2000/ne2000.h"
 #include "models/net_csum.h"
 #include "models/pci/pci_cfg.h"
@@ -46,27 +47,15 @@ struct dev_host {
 	uint64_t base[MAX_REGIONS], deadline[MAX_TIMERS], now;
 	struct pending q[MAX_QUEUE];
 	unsigned n, room;
-	uint32_t noise, sink;
+	uint32_t noise, sink, tail;
 };
 
 static struct dev_host *host; /* of this run */
 static struct net net;
 
-/* The cards: a class and its configuration. */
 static const struct rtl8139_cfg rtl8139 = { .net = &net };
 static const struct rtl8139_cfg rtl8139_c = { .net = &net, .c_only = true };
 static const struct ne2000_cfg ne2000 = { .net = &net, .base = 0x300, .irq = 5 };
-
-static const struct card {
-	const struct dev_class *cls;
-	const void *cfg;
-} cards[] = {
-	{ &rtl8139_class, &rtl8139 },
-	{ &rtl8139_class, &rtl8139_c },
-	{ &ne2000_pci_class, &ne2000 },
-	{ &ne2000_isa_class, &ne2000 },
-};
-#define N_CARDS (sizeof(cards) / sizeof(cards[0]))
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
@@ -494,7 +483,9 @@ static void step_save(struct dev_host *h)
 	free(b);
 }
 
-static void (*const steps[])(struct dev_host *) = {
+typedef void (*step_fn)(struct dev_host *);
+
+static const step_fn steps[] = {
 	step_region, step_region, step_region,  step_write32, step_write32, step_write32,
 	step_write8, step_write8, step_burst,   step_burst,   step_config,  step_ram,
 	step_desc,   step_desc,   step_packet,  step_receive, step_receive, step_receive,
@@ -511,6 +502,25 @@ static void timers(struct dev_host *h)
 			h->cls->timer(h->dev, t);
 		}
 }
+
+#include "fuzz_net_e1000.h"
+
+/* The cards: a class, its configuration, and steps of its own. */
+static const struct e1000_cfg e1000 = { .net = &net };
+
+static const struct card {
+	const struct dev_class *cls;
+	const void *cfg;
+	const step_fn *step;
+	unsigned n_steps;
+} cards[] = {
+	{ &rtl8139_class, &rtl8139, NULL, 0 },
+	{ &rtl8139_class, &rtl8139_c, NULL, 0 },
+	{ &ne2000_pci_class, &ne2000, NULL, 0 },
+	{ &ne2000_isa_class, &ne2000, NULL, 0 },
+	{ &e1000_class, &e1000, e1000_steps, sizeof(e1000_steps) / sizeof(e1000_steps[0]) },
+};
+#define N_CARDS (sizeof(cards) / sizeof(cards[0]))
 
 /* As a BIOS leaves a PCI function. */
 static void bios(struct dev_host *h)
@@ -579,7 +589,12 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	if (!(how & 8))
 		bios(h);
 	for (unsigned n = 0; n < MAX_STEPS && h->at < h->end; n++) {
-		steps[take8(h) % N_STEPS](h);
+		uint8_t v = take8(h);
+
+		if (v & 0x80 && card->n_steps)
+			card->step[v % card->n_steps](h);
+		else
+			steps[v % N_STEPS](h);
 		h->now += 700;
 		timers(h);
 		CHECK(h->cls->sane(h->dev));

@@ -142,6 +142,14 @@ static void tx_gates(void **state)
 	assert_int_equal(net.n, 0);
 	fake_cfg_write(&f, DEVFN, 4, 2, 7);
 	assert_int_equal(net.n, 1);
+	/* It ends while the card may not write to memory. */
+	fake_cfg_write(&f, DEVFN, 4, 2, 3);
+	fake_net_run(&net);
+	assert_int_equal(txd(0)[12], 0);
+	assert_int_equal(rd(TDH), 0);
+	fake_cfg_write(&f, DEVFN, 4, 2, 7);
+	assert_int_equal(txd(0)[12], 1);
+	assert_int_equal(rd(TDH), 1);
 	/* A packet whose end comes later. */
 	legacy(TXBUF, 100, IFCS);
 	go();
@@ -152,6 +160,38 @@ static void tx_gates(void **state)
 	go();
 	fake_net_run(&net);
 	assert_int_equal(sent(1)->len, 200);
+}
+
+/* The front end has no room: others use it too. */
+static void tx_busy(void **state)
+{
+	net.room = 2;
+	for (unsigned i = 0; i < 5; i++)
+		legacy(TXBUF, 100 + i, EOP | IFCS | RS);
+	go();
+	assert_int_equal(net.n, 2);
+	for (unsigned i = 0; i < 5; i++) {
+		fake_net_end(&net, 0, 0);
+		assert_int_equal(rd(TDH), i + 1);
+		assert_int_equal(net.n, i < 3 ? 2 : 4 - i);
+		assert_int_equal(sent(i)->len, 100 + i);
+	}
+	/* Reset while one waits: it does not go out later. */
+	net.room = 0;
+	legacy(TXBUF, 100, EOP | IFCS | RS);
+	go();
+	wr(CTRL, CTRL_RST);
+	net.room = 8;
+	net.net.sent_room(net.net.owner);
+	assert_int_equal(net.n, 0);
+	bring_up();
+	net.room = 0;
+	legacy(TXBUF, 100, EOP | IFCS | RS);
+	go();
+	net.room = 8;
+	net.net.sent_room(net.net.owner);
+	assert_int_equal(fake_net_run(&net), 1);
+	assert_int_equal(rd(TDH), 1);
 }
 
 static void tx_pieces(void **state)
@@ -639,6 +679,31 @@ static void tso_pieces(void **state)
 	assert_int_equal(rd(TDH), n);
 }
 
+/* Loopback comes while the front end was to segment: the rest and all before it goes in segments after all. */
+static void tso_changes_its_way(void **state)
+{
+	size_t len = tso_packet(false, 13000);
+
+	net.net.features = NET_F_CSUM | NET_F_TSO4;
+	context(14, 24, 33, 34, 50, 7, 54, 1000, 13000);
+	data(TXBUF, 12000, TSE | IFCS, TXSM | IXSM);
+	go();
+	assert_int_equal(net.n, 0);
+	on(RCTL, RCTL_LBM_MAC | RCTL_UPE);
+	wr(RXCSUM, 0x300);
+	data(TXBUF + 12000, (uint32_t)len - 12000, TSE | IFCS | EOP | RS, 0);
+	go();
+	assert_int_equal(net.n, 0);
+	assert_int_equal(rd(RDH), 13);
+	for (unsigned i = 0; i < 13; i++) {
+		assert_int_equal(le16(rxd(i) + 8), 1058);
+		assert_int_equal(rxd(i)[12] & 0x63, 0x63);
+		assert_int_equal(rxd(i)[13], 0);
+		assert_memory_equal(ram(RXBUF + i * RXSIZE + 54), frame + 54 + i * 1000, 1000);
+	}
+	assert_int_equal(rd(TDH), 3);
+}
+
 /* Contexts of which no frame can be made, or that point anywhere. */
 static void tso_nonsense(void **state)
 {
@@ -769,11 +834,26 @@ static void loopbacks(void **state)
 int main(void)
 {
 	static const struct CMUnitTest tests[] = {
-		UP(tx_simple),       UP(tx_order),        UP(tx_sizes),   UP(tx_outside_ram),
-		UP(tx_gates),        UP(tx_pieces),       UP(tx_endless), UP(tx_interrupts),
-		UP(tx_checksums),    UP(tx_csum_offload), UP(tx_vlan),    UP(tso_software),
-		UP(tso_in_parts),    UP(tso_offloaded),   UP(tso_pieces), UP(tso_nonsense),
-		UP(reset_in_flight), UP(loopbacks),
+		UP(tx_simple),
+		UP(tx_order),
+		UP(tx_sizes),
+		UP(tx_outside_ram),
+		UP(tx_gates),
+		UP(tx_busy),
+		UP(tx_pieces),
+		UP(tx_endless),
+		UP(tx_interrupts),
+		UP(tx_checksums),
+		UP(tx_csum_offload),
+		UP(tx_vlan),
+		UP(tso_software),
+		UP(tso_in_parts),
+		UP(tso_offloaded),
+		UP(tso_pieces),
+		UP(tso_changes_its_way),
+		UP(tso_nonsense),
+		UP(reset_in_flight),
+		UP(loopbacks),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
