@@ -273,10 +273,12 @@ static void deliver(struct e1000 *d, const struct net_rx *r, uint32_t len, const
 	uint32_t size = buffer_size(get(d, RCTL)), n = ring_size(d), before = ready(d);
 	struct rx_cursor c = { .r = r };
 	uint32_t i = get(d, RDH), left = len;
+	uint16_t sum = packet_checksum(d, r); /* valid from the first descriptor on (3.2.3) */
 
 	for (; k > 0; k--) {
 		uint32_t now = min_u32(left, size);
-		uint8_t f[8] = { (uint8_t)now, (uint8_t)(now >> 8) };
+		uint8_t f[8] = { (uint8_t)now, (uint8_t)(now >> 8), (uint8_t)sum,
+				 (uint8_t)(sum >> 8) };
 		bool last = k == 1;
 
 		if (!*addr) { /* no buffer: no data, "all other bits unchanged" (3.2.4) */
@@ -285,10 +287,6 @@ static void deliver(struct e1000 *d, const struct net_rx *r, uint32_t len, const
 			store(d, &c, *addr, now);
 			left -= now;
 			if (last) {
-				uint16_t sum = packet_checksum(d, r);
-
-				f[2] = (uint8_t)sum;
-				f[3] = (uint8_t)(sum >> 8);
 				f[5] = (uint8_t)(status >> 8);
 				f[6] = (uint8_t)special;
 				f[7] = (uint8_t)(special >> 8);
