@@ -9,46 +9,13 @@
  * The context is an allocation of its own, so that ASan sees what leaves it; sane() is called after each step.
  */
 #include <sanitizer/asan_interface.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
 
+#include "fuzz_net.h"
 #include "models/e1000/e1000.h"
 #include "models/ne2000/ne2000.h"
 #include "models/net_csum.h"
 #include "models/pci/pci_cfg.h"
 #include "models/rtl8139/rtl8139.h"
-
-#define RAM_SIZE    0x20000u
-#define MAX_REGIONS 16u
-#define MAX_TIMERS  8u
-#define MAX_QUEUE   64u
-#define MAX_STEPS   600u
-#define END_OF_TIME (1ull << 61)
-
-#define CHECK(x)                                                                        \
-	do {                                                                            \
-		if (!(x)) {                                                             \
-			fprintf(stderr, "%s:%d: broken: %s\n", __FILE__, __LINE__, #x); \
-			abort();                                                        \
-		}                                                                       \
-	} while (0)
-
-struct pending {
-	struct net_tx *tx, was;
-	struct gpa_seg seg[NET_MAX_SEGS];
-};
-
-struct dev_host {
-	const uint8_t *at, *end; /* of the input */
-	const struct dev_class *cls;
-	void *dev;
-	uint8_t *ram;
-	uint64_t base[MAX_REGIONS], deadline[MAX_TIMERS], now;
-	struct pending q[MAX_QUEUE];
-	unsigned n, room;
-	uint32_t noise, sink, tail;
-};
 
 static struct dev_host *host; /* of this run */
 static struct net net;
@@ -58,25 +25,6 @@ static const struct rtl8139_cfg rtl8139_c = { .net = &net, .c_only = true };
 static const struct ne2000_cfg ne2000 = { .net = &net, .base = 0x300, .irq = 5 };
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
-
-static uint8_t take8(struct dev_host *h)
-{
-	return h->at < h->end ? *h->at++ : 0;
-}
-
-static uint16_t take16(struct dev_host *h)
-{
-	uint16_t v = take8(h);
-
-	return (uint16_t)(v | take8(h) << 8);
-}
-
-static uint32_t take32(struct dev_host *h)
-{
-	uint32_t v = take16(h);
-
-	return v | (uint32_t)take16(h) << 16;
-}
 
 static uint8_t noise(struct dev_host *h)
 {
@@ -483,8 +431,6 @@ static void step_save(struct dev_host *h)
 	free(b);
 }
 
-typedef void (*step_fn)(struct dev_host *);
-
 static const step_fn steps[] = {
 	step_region, step_region, step_region,  step_write32, step_write32, step_write32,
 	step_write8, step_write8, step_burst,   step_burst,   step_config,  step_ram,
@@ -494,7 +440,7 @@ static const step_fn steps[] = {
 };
 #define N_STEPS (sizeof(steps) / sizeof(steps[0]))
 
-static void timers(struct dev_host *h)
+void fuzz_timers(struct dev_host *h)
 {
 	for (unsigned t = 0; t < h->cls->n_timers; t++)
 		if (h->deadline[t] <= h->now) {
@@ -502,8 +448,6 @@ static void timers(struct dev_host *h)
 			h->cls->timer(h->dev, t);
 		}
 }
-
-#include "fuzz_net_e1000.h"
 
 /* The cards: a class, its configuration, and steps of its own. */
 static const struct e1000_cfg e1000 = { .net = &net };
@@ -518,7 +462,7 @@ static const struct card {
 	{ &rtl8139_class, &rtl8139_c, NULL, 0 },
 	{ &ne2000_pci_class, &ne2000, NULL, 0 },
 	{ &ne2000_isa_class, &ne2000, NULL, 0 },
-	{ &e1000_class, &e1000, e1000_steps, sizeof(e1000_steps) / sizeof(e1000_steps[0]) },
+	{ &e1000_class, &e1000, e1000_steps, N_E1000_STEPS },
 };
 #define N_CARDS (sizeof(cards) / sizeof(cards[0]))
 
@@ -596,7 +540,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		else
 			steps[v % N_STEPS](h);
 		h->now += 700;
-		timers(h);
+		fuzz_timers(h);
 		CHECK(h->cls->sane(h->dev));
 	}
 	step_end_all(h);

@@ -1,11 +1,9 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * fuzz_net_e1000.h - what fuzz_net.c does with an 82540EM besides: registers by name, rings where they should be,
+ * fuzz_net_e1000.c - what fuzz_net.c does with an 82540EM besides: registers by name, rings where they should be,
  * descriptors of every kind, packets to be segmented, and in many pieces.
  */
-#ifndef FUZZ_NET_E1000_H
-#define FUZZ_NET_E1000_H
-
+#include "fuzz_net.h"
 #include "models/e1000/e1000_int.h"
 
 #define RING_TX 0x1000u
@@ -182,7 +180,7 @@ static void e1000_up(struct dev_host *h)
 	wr(h, CTRL, CTRL_SLU | CTRL_VME | CTRL_FD);
 	wr(h, VET, 0x8100);
 	h->now += 60000000;
-	timers(h);
+	fuzz_timers(h);
 	wr(h, TDBAL, RING_TX);
 	wr(h, TDBAH, 0);
 	wr(h, TDLEN, N_TX * 16);
@@ -195,9 +193,7 @@ static void e1000_up(struct dev_host *h)
 	wr(h, IMS, ICR_ALL);
 }
 
-static const step_fn e1000_steps[] = {
+const step_fn e1000_steps[N_E1000_STEPS] = {
 	e1000_register, e1000_register, e1000_tx,      e1000_tx,  e1000_segment, e1000_pieces,
 	e1000_delays,   e1000_rx_ring,  e1000_rx_ring, e1000_mdi, e1000_up,
 };
-
-#endif
