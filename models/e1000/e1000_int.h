@@ -183,8 +183,8 @@ struct tx_pkt {
 };
 
 struct e1000_state {
-	uint32_t reg[REGS_END /
-		     4];      /* what the guest reads, but for EECD's inputs, ICR and statistics */
+	/* As the guest reads them, but for EECD's inputs, and ICR and statistics, which reading clears. */
+	uint32_t reg[REGS_END / 4];
 	uint64_t last_irq_ns; /* INTA# was last asserted */
 	uint64_t rx_packet_ns, rx_absolute_ns, tx_packet_ns,
 		tx_absolute_ns; /* delayed RXT0, TXDW */
