@@ -33,7 +33,7 @@ struct net_offload {
 	uint16_t csum_start, csum_offset;
 };
 
-/* A frame on its way out; the model's, which leaves it alone from net_send() until done() was called. */
+/* A frame on its way out, of 14 bytes at least; the model's, which leaves it alone from net_send() until done() was called. */
 struct net_tx {
 	const struct gpa_seg *seg; /* each of at least 1 byte */
 	uint16_t n_seg;            /* 1 to NET_MAX_SEGS */

@@ -69,3 +69,10 @@ uint64_t pci_cfg_io_bar(const uint8_t *cfg, unsigned off)
 
 	return (cfg[PCI_COMMAND] & PCI_COMMAND_IO) && base ? base : DEV_UNPLACED;
 }
+
+uint64_t pci_cfg_mem_bar(const uint8_t *cfg, unsigned off)
+{
+	uint32_t base = pci_cfg_get32(cfg, off) & ~15u;
+
+	return (cfg[PCI_COMMAND] & PCI_COMMAND_MEMORY) && base ? base : DEV_UNPLACED;
+}

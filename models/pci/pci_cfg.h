@@ -63,5 +63,7 @@ static inline uint32_t pci_cfg_get32(const uint8_t *cfg, unsigned off)
 /* Where the I/O base address register at off places its region: DEV_UNPLACED while the command
  * register keeps I/O off, or at 0, which means "not assigned yet". */
 uint64_t pci_cfg_io_bar(const uint8_t *cfg, unsigned off);
+/* The same for a 32-bit memory base address register. */
+uint64_t pci_cfg_mem_bar(const uint8_t *cfg, unsigned off);
 
 #endif

@@ -11,6 +11,7 @@
 #include "models/blk.h"
 #include "models/chr.h"
 #include "models/dev.h"
+#include "models/net.h"
 
 #define FAKE_RAM_SIZE    (16u << 20) /* guest RAM: [0, 16 MiB) */
 #define FAKE_MAX_DEVS    8
@@ -49,6 +50,7 @@ void fake_free(struct fake *f); /* with its devices */
  * fails.  Its host's index is f->n - 1 afterwards. */
 void *fake_add(struct fake *f, const struct dev_class *c, const void *cfg, int devfn);
 struct dev_host *fake_host_of(struct fake *f, const void *dev);
+struct dev_env fake_env(struct fake *f, const void *dev); /* what the device was given */
 
 /* Port and memory accesses through the bus rules of dev.h; all ones where nothing answers. */
 uint64_t fake_read(struct fake *f, enum dev_space space, uint64_t addr, unsigned size);
@@ -99,5 +101,40 @@ struct fake_chr {
 
 void fake_chr_init(struct fake_chr *c);
 void fake_chr_feed(struct fake_chr *c, const void *buf, size_t n); /* and calls ready() */
+
+/* A network: frames wait until the test ends them, and are only read then, as by a back end that does
+ * not copy. */
+struct fake_frame {
+	size_t len;
+	struct net_offload off;
+	unsigned n_seg;
+	bool from_model; /* a segment lay in the model's own memory */
+	uint8_t data[NET_MAX_FRAME];
+};
+
+#define FAKE_NET_QUEUE 64
+#define FAKE_NET_KEPT  256
+
+struct fake_net {
+	struct net net;
+	struct fake *f;
+	struct net_tx *queue[FAKE_NET_QUEUE], was[FAKE_NET_QUEUE];
+	unsigned n;    /* in flight */
+	unsigned room; /* send() refuses when so many are in flight: at first FAKE_NET_QUEUE */
+	unsigned n_resume;
+	struct fake_frame *sent[FAKE_NET_KEPT]; /* what ended without an error, in order */
+	unsigned n_sent;
+};
+
+void fake_net_init(struct fake_net *n,
+		   struct fake *f); /* MAC 52:54:00:12:34:56, link up, no features */
+void fake_net_free(struct fake_net *n);
+void fake_net_end(struct fake_net *n, unsigned i, int err); /* the i-th in flight */
+unsigned fake_net_run(struct fake_net *n); /* ends all that is in flight; how many */
+void fake_net_forget(struct fake_net *n);  /* sent frames */
+/* A frame comes in; what receive() said. */
+bool fake_net_feed(struct fake_net *n, const void *frame, size_t len,
+		   const struct net_offload *off);
+void fake_net_link(struct fake_net *n, bool up);
 
 #endif
