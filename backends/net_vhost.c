@@ -10,6 +10,7 @@
 #include <fcntl.h>
 #include <linux/vhost.h> /* with its own idea of VIRTIO_F_VERSION_1: a bit's number */
 #include <stdlib.h>
+#include <string.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
 #include <sys/ioctl.h>
@@ -65,22 +66,22 @@ struct net_vhost *net_vhost_open(uint64_t *features)
 
 static bool set_memory(struct net_vhost *v, const struct vmem *m)
 {
-	struct {
-		struct vhost_memory head;
-		struct vhost_memory_region r[VMEM_MAX];
-	} t = { 0 };
+	_Alignas(struct vhost_memory) uint8_t
+		buf[sizeof(struct vhost_memory) + VMEM_MAX * sizeof(struct vhost_memory_region)];
+	struct vhost_memory *t = (void *)buf;
 	unsigned i;
 
+	memset(buf, 0, sizeof(buf));
 	for (i = 0; i < m->n; i++) {
 		if (m->r[i].ro)
 			continue;
-		t.r[t.head.nregions++] = (struct vhost_memory_region){
+		t->regions[t->nregions++] = (struct vhost_memory_region){
 			.guest_phys_addr = m->r[i].gpa,
 			.memory_size = m->r[i].len,
 			.userspace_addr = (uintptr_t)m->r[i].hva,
 		};
 	}
-	return !ioctl(v->fd, VHOST_SET_MEM_TABLE, &t);
+	return !ioctl(v->fd, VHOST_SET_MEM_TABLE, t);
 }
 
 static bool set_queue(struct net_vhost *v, unsigned q, const struct vq *vq)

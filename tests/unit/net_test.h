@@ -179,15 +179,16 @@ static inline void settle(struct card *c)
 }
 
 /* Until something is so, for at most 10 s. */
-#define until(c, what)                                                           \
-	do {                                                                     \
-		unsigned tries = 0;                                              \
-		for (settle(c); !(what); settle(c)) {                            \
-			struct pollfd pfd = { net_fd((c)->be), POLLIN, 0 };      \
-			poll(&pfd, 1, 20);                                       \
-			if (++tries > 500)                                       \
-				fail_msg("line %d: never: %s", __LINE__, #what); \
-		}                                                                \
+#define until(c, what)                                                               \
+	do {                                                                         \
+		unsigned tries = 0;                                                  \
+		for (settle(c); !(what); settle(c)) {                                \
+			struct pollfd pfd = { net_fd((c)->be), POLLIN, 0 };          \
+			poll(&pfd, 1, 20);                                           \
+			if (++tries > 500)                                           \
+				fail_msg("line %d: never: %s (%s)", __LINE__, #what, \
+					 (c)->pv.last_message);                      \
+		}                                                                    \
 	} while (0)
 
 static inline int unix_connect(const char *path)
