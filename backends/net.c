@@ -188,7 +188,7 @@ void net_close_io(struct net_dev *nd)
 	nd->skip = false;
 }
 
-static void lost(struct net_dev *nd, int error)
+void net_lost(struct net_dev *nd, int error)
 {
 	net_close_io(nd);
 	net_set_link(nd, false);
@@ -229,7 +229,7 @@ static bool write_failed(struct net_dev *nd)
 	/* A TAP interface that is down says EIO, a frame that it doesn't like EINVAL. */
 	if (!nd->port->stream && error != EBADFD && error != EPIPE)
 		return false;
-	lost(nd, error);
+	net_lost(nd, error);
 	return true;
 }
 
@@ -527,7 +527,7 @@ static bool rx_packet(struct net_dev *nd)
 	if (r < 0 && errno == EFAULT)
 		r = 1;
 	if (r <= 0) {
-		lost(nd, r ? errno : 0);
+		net_lost(nd, r ? errno : 0);
 		return false;
 	}
 	len = (size_t)r - NET_HDR;
@@ -565,7 +565,7 @@ static bool rx_stream(struct net_dev *nd)
 			net_say(nd,
 				"the peer sent a length of %u bytes for a frame: connection closed",
 				nd->frame_len);
-			lost(nd, 0);
+			net_lost(nd, 0);
 			return false;
 		}
 		nd->skip = nd->frame_len < MIN_FRAME || nd->frame_len > NETDEV_MAX_FRAME;
@@ -593,7 +593,7 @@ static bool rx_stream(struct net_dev *nd)
 	if (r < 0 && errno == EAGAIN)
 		return false;
 	if (r <= 0) {
-		lost(nd, r ? errno : 0);
+		net_lost(nd, r ? errno : 0);
 		return false;
 	}
 	body = least(body, (size_t)r);
@@ -822,7 +822,7 @@ void net_ready(struct net_dev *nd)
 	pump_in(nd);
 	/* Who left is read to the end first, unless there is no driver to take it. */
 	if (gone && nd->io.fd >= 0 && !reading(nd))
-		lost(nd, 0);
+		net_lost(nd, 0);
 	for (i = 0; i < n; i++) {
 		if (ev[i].data.u32 == EV_AUX && nd->aux.fd >= 0)
 			nd->port->event(nd);

@@ -100,6 +100,9 @@ uint64_t net_now(void);
 void net_set_fd(struct net_dev *nd, int fd);
 void net_set_aux(struct net_dev *nd, int fd);
 void net_close_io(struct net_dev *nd);
+/* io is of no more use, after an error (errno) or at its end (0): closes it, takes the link down, and
+ * calls lost(). */
+void net_lost(struct net_dev *nd, int error);
 void net_set_link(struct net_dev *nd, bool up);
 /* One line for the user, after the device's name; at most a few a minute. */
 void net_say(struct net_dev *nd, const char *fmt, ...) __attribute__((format(printf, 2, 3)));

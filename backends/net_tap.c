@@ -85,9 +85,11 @@ static void look(struct net_dev *nd)
 
 	if (nd->io.fd < 0)
 		return;
-	/* It may have been renamed. */
-	if (ioctl(nd->io.fd, TUNGETIFF, &ifr))
+	/* It may have been renamed; or deleted, of which the descriptor doesn't tell who doesn't read. */
+	if (ioctl(nd->io.fd, TUNGETIFF, &ifr)) {
+		net_lost(nd, errno);
 		return;
+	}
 	/* Not found: it lives on in another network namespace, and we can't look. */
 	up = ioctl(nd->sock_fd, SIOCGIFFLAGS, &ifr) ||
 	     (ifr.ifr_flags & (IFF_UP | IFF_RUNNING)) == (IFF_UP | IFF_RUNNING);

@@ -364,15 +364,12 @@ unsigned virtio_net_poll(struct virtio_net *vn, unsigned budget)
 
 bool virtio_net_arm(struct virtio_net *vn)
 {
-	bool more = false;
+	bool more;
 
 	if (vn->broken)
 		return vn->n_sent; /* the next poll ends them */
-	/* A model that refuses frames is not woken for more of them. */
-	if (vn->refused)
-		virtq_suppress(&vn->rx);
-	else
-		more = virtq_arm(&vn->rx);
+	/* A model that refuses frames is not woken for more: the entry that was armed is used already. */
+	more = !vn->refused && virtq_arm(&vn->rx);
 	if (vn->tx.in_flight)
 		more |= virtq_arm(&vn->tx);
 	return more;
