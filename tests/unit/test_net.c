@@ -476,9 +476,19 @@ static void test_link(void **state)
 		until(&c, c.n_in == 3 * i);
 		got(&c, 3 * i - 1, pattern + 3, 60);
 	}
+	/* Who sends hears of it first. */
+	close(c.peer);
+	c.peer = -1;
+	net_send(&c.fe.net, frame(&o, RAM_A, 60, 1));
+	virtio_net_service(&c.fe);
+	assert_true(o.done == 1 && !o.err);
 	net_stats(c.be, &s);
-	assert_int_equal(s.link_losses, 3);
-	assert_int_equal(s.tx_drops, 3);
+	assert_false(s.link);
+	until(&c, !c.fe.net.link);
+	net_stats(c.be, &s);
+	assert_int_equal(s.link_losses, 4);
+	assert_int_equal(s.tx_drops, 4);
+	assert_int_equal(c.pv.messages, 0);
 	card_close(&c);
 }
 
@@ -510,7 +520,8 @@ static void test_link_with_frame(void **state)
 static void test_connect(void **state)
 {
 	struct sockaddr_un sa = { .sun_family = AF_UNIX };
-	char path[64], spec[100];
+	char path[64], spec[100], err[200];
+	struct net_opts o;
 	struct card c;
 	int l;
 
@@ -538,7 +549,14 @@ static void test_connect(void **state)
 	assert_int_equal(c.pv.messages, 1);
 	close(l);
 	card_close(&c);
-	assert_int_equal(access(path, F_OK), 0); /* not ours */
+	/* Not ours: left alone, and not to be listened on. */
+	assert_int_equal(access(path, F_OK), 0);
+	snprintf(spec, sizeof(spec), "stream:%s", path);
+	assert_int_equal(net_parse_opts(spec, &o, err, sizeof(err)), 0);
+	assert_null(net_open(&o, err, sizeof(err)));
+	assert_non_null(strstr(err, path));
+	assert_non_null(strstr(err, "remove it"));
+	assert_int_equal(access(path, F_OK), 0);
 	unlink(path);
 }
 

@@ -168,7 +168,8 @@ static void tap(const char *more, bool vhost)
 {
 	struct net_stats s;
 	struct card c;
-	char name[16], spec[64];
+	struct net_opts opts;
+	char name[16], spec[64], err[200];
 	struct {
 		struct nlmsghdr n;
 		struct ifinfomsg i;
@@ -182,6 +183,9 @@ static void tap(const char *more, bool vhost)
 		skip();
 	card_open(&c, spec);
 	settle(&c);
+	assert_int_equal(net_parse_opts(spec, &opts, err, sizeof(err)), 0);
+	assert_null(net_open(&opts, err, sizeof(err)));
+	assert_non_null(strstr(err, "someone else"));
 	assert_non_null(strstr(net_where(c.be), name));
 	net_stats(c.be, &s);
 	assert_int_equal(s.vhost, vhost);
@@ -223,6 +227,36 @@ static void test_tap(void **state)
 	tap("", false);
 }
 
+/* Rings that the kernel can't make sense of stop the device, until it is reset. */
+static void vhost_before_a_liar(void)
+{
+	struct card c;
+	struct virtq *q = &c.fe.tx;
+	struct net_stats s;
+	char name[16], spec[64];
+
+	snprintf(name, sizeof(name), "siol%d", (int)getpid() % 100000);
+	snprintf(spec, sizeof(spec), "tap,ifname=%s,vhost=on", name);
+	card_open(&c, spec);
+	assert_int_equal(if_flags(name, true), 0);
+	until(&c, c.fe.net.link);
+	exchange(&c, name);
+	q->avail->ring[q->avail_idx % q->num] = 0xffff;
+	__atomic_store_n(&q->avail->idx, (uint16_t)(q->avail_idx + 1), __ATOMIC_RELEASE);
+	fake_pv_write(&c.pv, fake_pv_window(WIN) + VIRTIO_MMIO_QUEUE_NOTIFY, VIRTIO_NET_TX);
+	until(&c, c.fe.broken);
+	assert_non_null(strstr(c.pv.last_message, "vhost-net"));
+	c.pv.priv_used = 0;
+	memset(c.pv.priv, 0, PV_PRIV);
+	c.fe = (struct virtio_net){ .net = { .receive = receive, .owner = &c } };
+	assert_int_equal(virtio_net_init(&c.fe, &c.pv.env, fake_pv_window(WIN)), 0);
+	assert_true(c.fe.net.link);
+	exchange(&c, name);
+	net_stats(c.be, &s);
+	assert_true(s.vhost && !s.tx_frames && !s.rx_frames);
+	card_close(&c);
+}
+
 static void test_vhost(void **state)
 {
 	struct card c;
@@ -230,6 +264,7 @@ static void test_vhost(void **state)
 
 	if (!access("/dev/vhost-net", R_OK | W_OK)) {
 		tap(",vhost=on", true);
+		vhost_before_a_liar();
 		return;
 	}
 	/* Without it: a word, and the plain way. */

@@ -138,6 +138,49 @@ static void test_packets_and_few_buffers(void **state)
 	card_close(&c);
 }
 
+/* A packet socket that is full, and a packet that it never takes. */
+static void test_packet_socket_full(void **state)
+{
+	enum { N = 600 };
+	struct card c;
+	struct out o[VIRTIO_NET_TX_DEPTH];
+	struct net_stats s;
+	static uint8_t buf[HDR + MAX];
+	unsigned i, n = 0, seen = 0, waits = 0;
+	int small = 4096;
+
+	packet_card(&c, "");
+	setsockopt(c.be->io.fd, SOL_SOCKET, SO_SNDBUF, &small, sizeof(small));
+	memset(o, 0, sizeof(o));
+	while (seen < N) {
+		for (i = 0; i < VIRTIO_NET_TX_DEPTH && n < N; i++) {
+			if (n >= VIRTIO_NET_TX_DEPTH && !o[i].done)
+				continue;
+			memcpy(c.pv.ram + RAM_A + i * 2048, &n, sizeof(n));
+			net_send(&c.fe.net, frame(&o[i], RAM_A + i * 2048, 500 + n, 3));
+			n++;
+		}
+		virtio_net_service(&c.fe);
+		waits += c.fe.n_sent > 0;
+		for (; recv(c.peer, buf, sizeof(buf), MSG_DONTWAIT) > 0; seen++) {
+			memcpy(&i, buf + HDR, sizeof(i));
+			assert_int_equal(i, seen);
+		}
+		settle(&c);
+	}
+	assert_true(waits > 5);
+	net_stats(c.be, &s);
+	assert_true(s.tx_drops == 0 && s.tx_frames == N);
+	net_send(&c.fe.net, frame(&o[0], RAM_A, MAX, 3)); /* EMSGSIZE */
+	net_send(&c.fe.net, frame(&o[1], RAM_A, 60, 3));
+	virtio_net_service(&c.fe);
+	assert_int_equal(read(c.peer, buf, sizeof(buf)), HDR + 60);
+	net_stats(c.be, &s);
+	assert_int_equal(s.tx_drops, 1);
+	assert_true(s.link);
+	card_close(&c);
+}
+
 /* A capture. */
 
 static void test_pcap(void **state)
@@ -454,6 +497,31 @@ static void test_not_mergeable(void **state)
 	card_close(&d.c);
 }
 
+/* Buffers of which no number that we hold has room for the frame. */
+static void test_tiny_buffers(void **state)
+{
+	struct driver d;
+	struct net_stats s;
+	unsigned i;
+
+	stream_open(&d.c, "");
+	driver_start(&d, VIRTIO_F_VERSION_1 | VIRTIO_NET_F_MRG_RXBUF);
+	for (i = 0; i < NUM; i++) {
+		add(&d, 0, i, RAM_A + i * 32, 32, VIRTQ_DESC_F_WRITE, 0);
+		publish(&d, 0, (uint16_t)i);
+	}
+	wr(&d.c, VIRTIO_MMIO_QUEUE_NOTIFY, 0);
+	peer_send(&d.c, pattern, NUM * 32 - HDR + 1);
+	peer_send(&d.c, pattern + 1, NUM * 32 - HDR);
+	run_io(&d);
+	net_stats(d.c.be, &s);
+	assert_true(s.rx_drops == 1 && s.rx_frames == 1);
+	assert_int_equal(d.q[0].used->idx, NUM);
+	assert_memory_equal(d.c.pv.ram + RAM_A + HDR, pattern + 1, NUM * 32 - HDR);
+	assert_int_equal(d.c.pv.messages, 0);
+	card_close(&d.c);
+}
+
 /* Devices that lie. */
 
 /* The used ring's next entry, and what is in the buffer. */
@@ -640,11 +708,13 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_offload),
 		cmocka_unit_test(test_packets_and_few_buffers),
+		cmocka_unit_test(test_packet_socket_full),
 		cmocka_unit_test(test_pcap),
 		cmocka_unit_test(test_pcap_full),
 		cmocka_unit_test(test_bad_chains),
 		cmocka_unit_test(test_bad_headers),
 		cmocka_unit_test(test_not_mergeable),
+		cmocka_unit_test(test_tiny_buffers),
 		cmocka_unit_test(test_lying_device),
 		cmocka_unit_test(test_lying_device_held),
 		cmocka_unit_test(test_bad_frames),
