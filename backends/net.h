@@ -3,7 +3,8 @@
  * net.h - virtio network device (virtio 1.2, section 5.1) over what the host has.
  *
  *   user                 passt, a process that we start and watch over: the guest's connections become
- *                        the host's own, without privileges.  tcp=PORTS, udp=PORTS: passt's -t and -u
+ *                        the host's own, without privileges.  tcp=PORTS, udp=PORTS (up to 8 of them):
+ *                        the host's ports that become the guest's, as passt's -t and -u
  *   tap[,ifname=NAME]    a TAP interface, made if it isn't there; whoever runs the host sets it up.
  *                        script=no is taken and means nothing; vhost=on: the kernel's vhost-net moves
  *                        the frames, we only look after the link

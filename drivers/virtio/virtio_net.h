@@ -14,7 +14,7 @@
  * No call of the model's comes from within net_send() or net_resume(): all come from service or event.
  *
  * Locks: every function under the host's one lock.  No allocation after init.  Private memory: about
- * 104 KiB a card, besides the struct.
+ * 100 KiB a card, besides the struct.
  */
 #ifndef DRIVERS_VIRTIO_VIRTIO_NET_H
 #define DRIVERS_VIRTIO_VIRTIO_NET_H
