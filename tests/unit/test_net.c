@@ -368,6 +368,12 @@ static void test_stalled_peer(void **state)
 	virtio_net_service(&c.fe);
 	assert_int_equal(peer_recv(&c, buf, sizeof(buf)), 60);
 	assert_memory_equal(buf, "again", 5);
+	/* The next time that it stops, it is waited for again. */
+	for (i = 0; i < 1000 && !c.fe.n_sent; i++) {
+		net_send(&c.fe.net, frame(&o[0], RAM_A, 9000, 5));
+		virtio_net_service(&c.fe);
+	}
+	assert_true(i < 1000);
 	card_close(&c);
 }
 
