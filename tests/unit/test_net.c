@@ -451,6 +451,7 @@ static void test_link(void **state)
 	struct card c;
 	struct out o;
 	struct net_stats s;
+	uint32_t gen;
 	unsigned i;
 	int second;
 	uint8_t b[4] = { 0, 0, 0, 60 };
@@ -463,6 +464,7 @@ static void test_link(void **state)
 	close(second);
 	assert_int_equal(c.links, 0);
 	for (i = 1; i <= 3; i++) {
+		gen = fake_pv_read(&c.pv, fake_pv_window(WIN) + VIRTIO_MMIO_CONFIG_GENERATION);
 		/* The last frames still come, half a one doesn't. */
 		peer_send(&c, pattern, 60);
 		peer_send(&c, pattern, 1514);
@@ -470,6 +472,9 @@ static void test_link(void **state)
 		put(c.peer, pattern, 20);
 		close(c.peer);
 		until(&c, !c.fe.net.link);
+		assert_int_not_equal(
+			gen,
+			fake_pv_read(&c.pv, fake_pv_window(WIN) + VIRTIO_MMIO_CONFIG_GENERATION));
 		assert_int_equal(c.links, 2 * i - 1);
 		assert_int_equal(c.n_in, 3 * i - 1);
 		assert_int_equal(net_send(&c.fe.net, frame(&o, RAM_A, 60, 1)), 0);
