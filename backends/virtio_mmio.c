@@ -65,6 +65,15 @@ void vmmio_broken(struct vmmio *d, const char *why)
 	}
 }
 
+void vmmio_config_changed(struct vmmio *d)
+{
+	d->config_gen++;
+	if (d->status & VIRTIO_S_DRIVER_OK && !d->resetting) {
+		d->int_status |= VIRTIO_INT_CONFIG;
+		d->host->signal(d->host->ctx, d->window);
+	}
+}
+
 bool vq_running(const struct vmmio *d, unsigned q)
 {
 	return d->q[q].ready && !d->resetting &&
@@ -211,7 +220,7 @@ void vq_drop(struct vmmio *d, unsigned qi, uint16_t head)
 	reset_if_idle(d);
 }
 
-void vq_push(struct vmmio *d, unsigned qi, uint16_t head, uint32_t len)
+void vq_fill(struct vmmio *d, unsigned qi, uint16_t head, uint32_t len)
 {
 	struct vq *q = &d->q[qi];
 	struct virtq_used_elem *e;
@@ -221,10 +230,25 @@ void vq_push(struct vmmio *d, unsigned qi, uint16_t head, uint32_t len)
 		__atomic_store_n(&e->id, head, __ATOMIC_RELAXED);
 		__atomic_store_n(&e->len, len, __ATOMIC_RELAXED);
 		q->used_idx++;
-		/* Release: the entry and the data before the index. */
-		__atomic_store_n(&q->used->idx, q->used_idx, __ATOMIC_RELEASE);
 	}
-	vq_drop(d, qi, head);
+	q->busy &= ~(1ull << head);
+	q->in_flight--;
+}
+
+void vq_publish(struct vmmio *d, unsigned qi)
+{
+	struct vq *q = &d->q[qi];
+
+	/* Release: the entries and the data before the index. */
+	if (vq_running(d, qi))
+		__atomic_store_n(&q->used->idx, q->used_idx, __ATOMIC_RELEASE);
+	reset_if_idle(d);
+}
+
+void vq_push(struct vmmio *d, unsigned qi, uint16_t head, uint32_t len)
+{
+	vq_fill(d, qi, head, len);
+	vq_publish(d, qi);
 }
 
 void vq_signal(struct vmmio *d, unsigned qi)
@@ -410,6 +434,7 @@ static uint32_t read_reg(const struct vmmio *d, uint32_t reg)
 	case VIRTIO_MMIO_QUEUE_READY: return q && (q->ready || q->in_flight);
 	case VIRTIO_MMIO_INTERRUPT_STATUS: return d->int_status;
 	case VIRTIO_MMIO_STATUS: return d->status;
+	case VIRTIO_MMIO_CONFIG_GENERATION: return d->config_gen;
 	}
 	/* 4.2.2.1: no shared memory region has a length of all ones. */
 	if (reg >= VIRTIO_MMIO_SHM_LEN_LOW && reg <= VIRTIO_MMIO_SHM_BASE_HIGH)

@@ -92,8 +92,8 @@ struct vmmio {
 	unsigned window;
 	const char *name; /* for messages: the image's path, "console" */
 	uint64_t features;
-	const void *config; /* the device's configuration space, constant */
-	uint32_t config_len;
+	const void *config; /* the device's configuration space; changes: vmmio_config_changed() */
+	uint32_t config_len, config_gen;
 	uint32_t status, int_status;
 	uint32_t dev_sel, drv_sel, queue_sel;
 	uint64_t drv_features; /* what the driver accepted */
@@ -123,8 +123,14 @@ int vq_pop(struct vmmio *d, unsigned q, struct vq_chain *c);
 /* Gives chain head back, with len bytes written to it.  vq_signal() after the last of a batch. */
 void vq_push(struct vmmio *d, unsigned q, uint16_t head, uint32_t len);
 void vq_signal(struct vmmio *d, unsigned q);
+/* The two halves of vq_push(), for what is in several chains and must appear at once: vq_fill() for
+ * each chain, then vq_publish().  No reset comes in between. */
+void vq_fill(struct vmmio *d, unsigned q, uint16_t head, uint32_t len);
+void vq_publish(struct vmmio *d, unsigned q);
 /* Forgets chain head without a word to the driver: in a reset. */
 void vq_drop(struct vmmio *d, unsigned q, uint16_t head);
+/* The configuration space is another: tells the driver. */
+void vmmio_config_changed(struct vmmio *d);
 /* DEVICE_NEEDS_RESET, with the one-time message. */
 void vmmio_broken(struct vmmio *d, const char *why);
 

@@ -2,8 +2,8 @@
 /*
  * virtio.h - what both ends of a virtio device agree on: registers and layouts of virtio 1.2.
  *
- * Sections 2.1 (status), 2.7 (split virtqueues), 4.2.2 (MMIO registers, version 2), 5.2 (block),
- * 5.3 (console), 6 (reserved feature bits).  All fields little-endian, as are both ends.
+ * Sections 2.1 (status), 2.7 (split virtqueues), 4.2.2 (MMIO registers, version 2), 5.1 (network),
+ * 5.2 (block), 5.3 (console), 6 (reserved feature bits).  All fields little-endian, as are both ends.
  */
 #ifndef LIB_VIRTIO_H
 #define LIB_VIRTIO_H
@@ -57,6 +57,7 @@ enum virtio_mmio_reg {
 #define VIRTIO_S_FAILED      128u
 
 /* 5: device types. */
+#define VIRTIO_ID_NET     1u
 #define VIRTIO_ID_BLK     2u
 #define VIRTIO_ID_CONSOLE 3u
 
@@ -120,6 +121,45 @@ static inline bool virtq_need_event(uint16_t event, uint16_t new_, uint16_t old)
 {
 	return (uint16_t)(new_ - event - 1) < (uint16_t)(new_ - old);
 }
+
+/* 5.1: network, without a control queue. */
+#define VIRTIO_NET_RX 0u
+#define VIRTIO_NET_TX 1u
+
+#define VIRTIO_NET_F_CSUM       (1ull << 0)
+#define VIRTIO_NET_F_GUEST_CSUM (1ull << 1)
+#define VIRTIO_NET_F_MAC        (1ull << 5)
+#define VIRTIO_NET_F_HOST_TSO4  (1ull << 11)
+#define VIRTIO_NET_F_HOST_TSO6  (1ull << 12)
+#define VIRTIO_NET_F_MRG_RXBUF  (1ull << 15)
+#define VIRTIO_NET_F_STATUS     (1ull << 16)
+
+#define VIRTIO_NET_S_LINK_UP 1u
+
+struct virtio_net_config {
+	uint8_t mac[6];
+	uint16_t status; /* VIRTIO_NET_S_ */
+};
+_Static_assert(sizeof(struct virtio_net_config) == 8, "virtio_net_config (MAC and STATUS)");
+
+#define VIRTIO_NET_HDR_NEEDS_CSUM 1u
+#define VIRTIO_NET_HDR_DATA_VALID 2u
+
+#define VIRTIO_NET_GSO_NONE  0u
+#define VIRTIO_NET_GSO_TCPV4 1u
+#define VIRTIO_NET_GSO_TCPV6 4u
+
+/* Before each frame, in both directions. */
+struct virtio_net_hdr {
+	uint8_t flags;    /* VIRTIO_NET_HDR_ */
+	uint8_t gso_type; /* VIRTIO_NET_GSO_ */
+	uint16_t hdr_len;
+	uint16_t gso_size;
+	uint16_t csum_start;
+	uint16_t csum_offset;
+	uint16_t num_buffers; /* received: how many buffers this frame is in */
+};
+_Static_assert(sizeof(struct virtio_net_hdr) == 12, "virtio_net_hdr (of VERSION_1)");
 
 /* 5.2: block. */
 #define VIRTIO_BLK_F_SEG_MAX      (1ull << 2)

@@ -23,7 +23,7 @@ for src; do
 	# What is under test guides the fuzzer; the harness and the buses would only slow it.
 	case $src in
 	*/pci_cfg.c) cover= ;; # its check of 256 registers after each step
-	*/models/* | models/* | *backends/* | *vmm/*) cover=-fsanitize=fuzzer-no-link ;;
+	*/models/* | models/* | *backends/* | *drivers/* | *vmm/*) cover=-fsanitize=fuzzer-no-link ;;
 	*) cover= ;;
 	esac
 	# shellcheck disable=SC2086

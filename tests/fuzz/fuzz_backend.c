@@ -5,40 +5,21 @@
  * The input is a list of steps: registers, descriptors, rings, raw memory, notifications, the I/O
  * thread's turns.  Short forms of what drivers do (a handshake, a whole request) lead deeper.  The
  * disk is a memfd, without io_uring, so that a run is the same each time; the console's ends are pipes.
- *
- * Each piece of companion memory is an allocation of its own, so that ASan sees what leaves it.
  */
 #include <fcntl.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
 #include <sys/mman.h>
 #include <unistd.h>
 
 #include "backends/blk.h"
 #include "backends/console.h"
-#include "sio/abi.h"
+#include "fuzz_driver.h"
 
-#define RAM       0x8000u
-#define PRIV      0x4000u
-#define BLOB      0x1000000u
-#define BLOB_LEN  4096u
 #define SECTORS   64u
 #define MAX_STEPS 300u
-
-#define CHECK(x)                                                                        \
-	do {                                                                            \
-		if (!(x)) {                                                             \
-			fprintf(stderr, "%s:%d: broken: %s\n", __FILE__, __LINE__, #x); \
-			abort();                                                        \
-		}                                                                       \
-	} while (0)
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 static struct {
-	uint8_t *ram, *priv, *blob;
-	struct vmem mem;
 	struct vmmio_host host;
 	struct blk_ring *ring;
 	struct blk_dev *blk;
@@ -47,41 +28,9 @@ static struct {
 	int disk_fd, con_in, con_out; /* our ends */
 } f;
 
-struct input {
-	const uint8_t *p;
-	size_t left;
-};
-
-static uint8_t u8(struct input *in)
-{
-	if (!in->left)
-		return 0;
-	in->left--;
-	return *in->p++;
-}
-
-static uint32_t u16(struct input *in)
-{
-	uint32_t lo = u8(in);
-
-	return lo | (uint32_t)u8(in) << 8;
-}
-
-static uint32_t u32(struct input *in)
-{
-	uint32_t lo = u16(in);
-
-	return lo | u16(in) << 16;
-}
-
 static void on_signal(void *ctx, unsigned window)
 {
 	CHECK(window < 2);
-}
-
-static void on_message(void *ctx, const char *text)
-{
-	CHECK(strlen(text) < 512 && !strchr(text, '\n'));
 }
 
 static void set_up(void)
@@ -90,20 +39,8 @@ static void set_up(void)
 	int in[2], out[2];
 	struct blk_opts o = { .path = path };
 
-	f.ram = aligned_alloc(4096, RAM);
-	f.priv = aligned_alloc(4096, PRIV);
-	f.blob = aligned_alloc(4096, BLOB_LEN);
-	f.mem.r[0].hva = f.ram;
-	f.mem.r[0].len = RAM;
-	f.mem.r[1].gpa = SIO_PRIV_BASE;
-	f.mem.r[1].hva = f.priv;
-	f.mem.r[1].len = PRIV;
-	f.mem.r[2].gpa = BLOB;
-	f.mem.r[2].hva = f.blob;
-	f.mem.r[2].len = BLOB_LEN;
-	f.mem.r[2].ro = true;
-	f.mem.n = 3;
-	f.host = (struct vmmio_host){ &f.mem, on_signal, on_message, NULL };
+	mem_init();
+	f.host = (struct vmmio_host){ &m.mem, on_signal, on_message, NULL };
 
 	f.disk_fd = memfd_create("disk", 0);
 	CHECK(!ftruncate(f.disk_fd, SECTORS * 512));
@@ -127,93 +64,6 @@ static void set_up(void)
 	f.dev[1] = console_vmmio(f.con);
 }
 
-static uint64_t reg_access(struct vmmio *d, uint32_t off, unsigned size, bool write, uint64_t v)
-{
-	vmmio_access(d, off, size, write, &v);
-	return v;
-}
-
-static void wr(struct vmmio *d, uint32_t off, uint32_t v)
-{
-	reg_access(d, off, 4, true, v);
-}
-
-/* An address: mostly memory, often near an edge of it. */
-static uint64_t addr(struct input *in)
-{
-	uint32_t sel = u8(in), off = u16(in);
-
-	switch (sel & 7) {
-	case 0: return SIO_PRIV_BASE + off % PRIV;
-	case 1: return RAM - off % 64;
-	case 2: return BLOB + off % BLOB_LEN;
-	case 3: return (uint64_t)off << 48 | off;
-	case 4: return SIO_PRIV_BASE + PRIV - off % 64;
-	default: return off % RAM;
-	}
-}
-
-static uint32_t length(struct input *in)
-{
-	uint32_t sel = u8(in), n = u8(in);
-
-	switch (sel & 7) {
-	case 0: return u32(in);
-	case 1: return 0;
-	case 2: return n;
-	case 3: return 16;
-	case 4: return 16 * n;
-	case 5: return 1;
-	default: return 512 * (1 + n % 16);
-	}
-}
-
-/* Where the short forms put things: descriptors, avail and used of queue q in private memory. */
-static uint64_t part(unsigned q, unsigned what)
-{
-	return SIO_PRIV_BASE + q * 0x1800 + what * 0x800;
-}
-
-static struct virtq_desc_shared *desc_at(unsigned q, unsigned i)
-{
-	return (struct virtq_desc_shared *)(void *)(f.priv + (part(q, 0) - SIO_PRIV_BASE)) + i % 64;
-}
-
-static void add(unsigned q, uint16_t head, unsigned num)
-{
-	struct virtq_avail_shared *a = (void *)(f.priv + (part(q, 1) - SIO_PRIV_BASE));
-
-	a->ring[a->idx % num] = head;
-	a->idx++;
-}
-
-static void start(struct vmmio *d, struct input *in)
-{
-	uint32_t how = u8(in), features = u32(in), num = how & 8 ? u8(in) : 16;
-	unsigned q;
-
-	wr(d, VIRTIO_MMIO_STATUS, 0);
-	wr(d, VIRTIO_MMIO_STATUS, 3);
-	wr(d, VIRTIO_MMIO_DRIVER_FEATURES_SEL, 0);
-	wr(d, VIRTIO_MMIO_DRIVER_FEATURES, how & 1 ? features : (uint32_t)d->features);
-	wr(d, VIRTIO_MMIO_DRIVER_FEATURES_SEL, 1);
-	wr(d, VIRTIO_MMIO_DRIVER_FEATURES, how & 2 ? 0 : 1);
-	wr(d, VIRTIO_MMIO_STATUS, 11);
-	for (q = 0; q < d->ops->n_queues; q++) {
-		memset(f.priv + q * 0x1800, 0, 0x1800);
-		wr(d, VIRTIO_MMIO_QUEUE_SEL, q);
-		wr(d, VIRTIO_MMIO_QUEUE_NUM, num);
-		wr(d, VIRTIO_MMIO_QUEUE_DESC_LOW, (uint32_t)part(q, 0));
-		wr(d, VIRTIO_MMIO_QUEUE_DESC_HIGH, 0);
-		wr(d, VIRTIO_MMIO_QUEUE_DRIVER_LOW, (uint32_t)part(q, 1));
-		wr(d, VIRTIO_MMIO_QUEUE_DRIVER_HIGH, how & 4 ? features : 0);
-		wr(d, VIRTIO_MMIO_QUEUE_DEVICE_LOW, (uint32_t)part(q, 2));
-		wr(d, VIRTIO_MMIO_QUEUE_DEVICE_HIGH, 0);
-		wr(d, VIRTIO_MMIO_QUEUE_READY, 1);
-	}
-	wr(d, VIRTIO_MMIO_STATUS, 15);
-}
-
 /* A whole block request in an indirect table, nearly right. */
 static void request(struct input *in)
 {
@@ -221,11 +71,11 @@ static void request(struct input *in)
 	uint8_t type = types[u8(in) & 7], head = u8(in) % 16, n = u8(in) % 6, spoil = u8(in);
 	struct virtio_blk_hdr hdr = { type, 0, u8(in) % (SECTORS + 2) };
 	struct virtio_blk_range r = { u8(in), u8(in), u8(in) & 3 };
-	struct virtq_desc_shared *t = (void *)f.ram;
+	struct virtq_desc_shared *t = (void *)m.ram;
 	unsigned i;
 
-	memcpy(f.ram + 0x1000, &hdr, sizeof(hdr));
-	memcpy(f.ram + 0x1010, &r, sizeof(r));
+	memcpy(m.ram + 0x1000, &hdr, sizeof(hdr));
+	memcpy(m.ram + 0x1010, &r, sizeof(r));
 	t[0] = (struct virtq_desc_shared){ 0x1000, 16, VIRTQ_DESC_F_NEXT, 1 };
 	for (i = 1; i <= n; i++)
 		t[i] = (struct virtq_desc_shared){ addr(in), length(in),
@@ -278,13 +128,13 @@ static void step(struct input *in)
 		at = u16(in) % PRIV;
 		n = u8(in) & 63;
 		for (; n--; at++)
-			f.priv[at % PRIV] = u8(in);
+			m.priv[at % PRIV] = u8(in);
 		break;
 	case 7:
 		at = u16(in) % RAM;
 		n = u8(in) & 63;
 		for (; n--; at++)
-			f.ram[at % RAM] = u8(in);
+			m.ram[at % RAM] = u8(in);
 		break;
 	case 8: blk_ring_ready(f.ring); break;
 	case 9: console_ready(f.con); break;
@@ -325,11 +175,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	static uint8_t sink[65536];
 	unsigned i;
 
-	if (!f.ram)
+	if (!m.ram)
 		set_up();
-	memset(f.ram, 0, RAM);
-	memset(f.priv, 0, PRIV);
-	memset(f.blob, 0, BLOB_LEN);
+	mem_clear();
 	for (i = 0; in.left && i < MAX_STEPS; i++) {
 		step(&in);
 		check();
