@@ -648,7 +648,7 @@ static int build(struct host *h)
 			d->blk.n_sectors = 1ull << 33;
 		if (attr & 0x80 && i & 1)
 			continue;
-		io.disk[i] = (struct pc_disk){ &d->blk, "SIO00001", "selfio IDE disk" };
+		io.disk[i] = (struct pc_disk){ &d->blk, "SIO00001", "selfio IDE disk", false };
 	}
 	h->console.chr = h->debugcon.chr = (struct chr){ .write = line_write, .read = line_read };
 	h->console.h = h->debugcon.h = h;
