@@ -231,6 +231,12 @@ const char *fast_map(struct home *h, unsigned space, unsigned kind, unsigned mod
 	if ((space == SIO_SPACE_MMIO && (kind == SIO_MAP_SHADOW || kind == SIO_MAP_CLOCK)) ||
 	    (space == SIO_SPACE_PIO && kind == SIO_MAP_READTHROUGH))
 		return NULL;
+	/* A region claims again, with all that is fast in it, when what lay over a part of it goes. */
+	for (unsigned i = 0; i < SIO_MAX_FAST; i++)
+		if (f->range[i].kind == kind && f->range[i].space == space &&
+		    f->range[i].home == h->kind && f->range[i].base == base &&
+		    f->range[i].len == len && f->range[i].c == c)
+			return NULL;
 	r = new_range(f);
 	if (!r)
 		return "too many fast ranges";
@@ -342,11 +348,14 @@ static void mark_stale(struct domain *d, struct home *h, const struct sio_posted
 		f->stale[h->kind] = UINT32_MAX;
 		return;
 	}
-	for (unsigned i = 0; i < p->size && p->space == SIO_SPACE_PIO; i++) {
-		unsigned k = f->read[(p->addr + i) & 0xffff];
+	/* A shadow may begin up to three ports before. */
+	for (uint64_t a = p->addr < 3 ? 0 : p->addr - 3;
+	     a < p->addr + p->size && p->space == SIO_SPACE_PIO; a++) {
+		unsigned k = f->read[a & 0xffff];
+		const struct range *o = k ? &f->range[k - 1] : NULL;
 
-		if (k && f->range[k - 1].kind == SIO_MAP_SHADOW)
-			f->stale[h->kind] |= 1u << f->range[k - 1].c % SIO_MAX_SHADOWS;
+		if (o && o->kind == SIO_MAP_SHADOW && o->base + o->len > p->addr)
+			f->stale[h->kind] |= 1u << o->c % SIO_MAX_SHADOWS;
 	}
 	if (own < SIO_MAX_SHADOWS) {
 		v = shadow(h, own);
