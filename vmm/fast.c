@@ -22,8 +22,11 @@
 
 #include "vmm/domain.h"
 
-#define RING_MAX ((SIO_PAGE - sizeof(struct kvm_coalesced_mmio_ring)) / sizeof(struct kvm_coalesced_mmio))
-#define QUEUE_MAX (SIO_MAX_POSTED + RING_MAX)
+#define RING_MAX \
+	((SIO_PAGE - sizeof(struct kvm_coalesced_mmio_ring)) / sizeof(struct kvm_coalesced_mmio))
+/* An entry of the ring makes at most three of ours. */
+#define QUEUE_MAX   (SIO_MAX_POSTED + 3 * RING_MAX)
+#define IOAPIC_BASE 0xfec00000u
 /* How often the ring is looked at without a request: between these, the longer the less there is. */
 #define PERIOD_MIN_NS 500000u
 #define PERIOD_MAX_NS SIO_POSTED_MAX_NS
@@ -55,7 +58,7 @@ struct fast {
 
 	int timer_fd;
 	_Atomic uint64_t period_ns; /* 0: not running */
-	uint64_t seen;      /* stats.posted at the last look */
+	uint64_t seen;              /* stats.posted at the last look */
 };
 
 int fast_init(struct domain *d)
@@ -102,10 +105,12 @@ static struct range *new_range(struct fast *f)
 
 static int zone(struct domain *d, const struct range *r, bool on)
 {
-	struct kvm_coalesced_mmio_zone z = { .addr = r->base, .size = (uint32_t)r->len,
+	struct kvm_coalesced_mmio_zone z = { .addr = r->base,
+					     .size = (uint32_t)r->len,
 					     .pio = r->space == SIO_SPACE_PIO };
 
-	return ioctl(d->guest_vm, on ? KVM_REGISTER_COALESCED_MMIO : KVM_UNREGISTER_COALESCED_MMIO, &z);
+	return ioctl(d->guest_vm, on ? KVM_REGISTER_COALESCED_MMIO : KVM_UNREGISTER_COALESCED_MMIO,
+		     &z);
 }
 
 static int doorbell(struct domain *d, const struct range *r, bool on)
@@ -153,12 +158,21 @@ static const char *add_readthrough(struct home *h, struct range *r)
 	if (r->base % SIO_PAGE || r->len % SIO_PAGE || r->c % SIO_PAGE || !r->len ||
 	    r->c > h->priv_size || r->len > h->priv_size - r->c || r->base > UINT64_MAX - r->len)
 		return "not whole pages of private memory";
-	/* Not over RAM or the BIOS. */
-	if (r->base < d->ram_low || r->base + r->len > GUEST_HIGH - d->bios_size)
+	/* Not over RAM, interrupt controllers, the BIOS. */
+	if (r->base < d->ram_low || r->base + r->len > IOAPIC_BASE ||
+	    r->base + r->len > GUEST_HIGH - d->bios_size)
 		return "not in the hole below 4 GiB";
-	r->slot = d->next_slot++;
-	if (memory_slot(d->guest_vm, "a read-through range", r->slot, KVM_MEM_READONLY, r->base, r->len,
-			h->priv + r->c))
+	for (unsigned i = 0; i < SIO_MAX_FAST; i++) {
+		const struct range *o = &d->fast->range[i];
+
+		if (o != r && o->kind == SIO_MAP_READTHROUGH && o->base < r->base + r->len &&
+		    r->base < o->base + o->len)
+			return "over another one";
+	}
+	/* A guest may move it as often as it likes: the number is the range's own. */
+	r->slot = d->next_slot + (uint32_t)(r - d->fast->range);
+	if (memory_slot(d->guest_vm, "a read-through range", r->slot, KVM_MEM_READONLY, r->base,
+			r->len, h->priv + r->c))
 		r->kind = 0;
 	return NULL;
 }
@@ -183,6 +197,19 @@ static const char *add_doorbell(struct home *h, struct range *r)
 	return NULL;
 }
 
+static bool claimed(const struct home *h, unsigned space, uint64_t base, uint64_t len)
+{
+	struct domain *d = h->d;
+	bool yes = space == SIO_SPACE_PIO;
+
+	for (uint64_t p = base; space == SIO_SPACE_PIO && p < base + len; p++)
+		yes &= d->port_owner[p] && OWNER_HOME(d->port_owner[p]) == h->kind;
+	for (unsigned i = 0; i < d->n_mmio && space == SIO_SPACE_MMIO; i++) /* map_lock is held */
+		yes |= OWNER_HOME(d->mmio[i].owner) == h->kind && base >= d->mmio[i].base &&
+		       base + len <= d->mmio[i].base + d->mmio[i].len;
+	return yes;
+}
+
 const char *fast_map(struct home *h, unsigned space, unsigned kind, unsigned model, uint64_t base,
 		     uint64_t len, uint64_t c)
 {
@@ -190,48 +217,51 @@ const char *fast_map(struct home *h, unsigned space, unsigned kind, unsigned mod
 	struct fast *f = d->fast;
 	struct range *r;
 	bool sized = kind == SIO_MAP_SHADOW || kind == SIO_MAP_CLOCK || kind == SIO_MAP_DOORBELL;
+	const char *wrong = NULL;
 
 	if (sized && len != 1 && len != 2 && len != 4 && (len != 8 || space == SIO_SPACE_PIO))
 		return "no access has this size";
 	if (len == 0 || base + len < base || len > 1 << 20 ||
 	    (space == SIO_SPACE_PIO && base + len > 0x10000))
 		return "a range that is none";
-	for (uint64_t a = base; a < base + len; a += space == SIO_SPACE_PIO ? 1 : SIO_PAGE) {
-		uint16_t o = reflect_owner(d, space == SIO_SPACE_PIO ? SIO_REQ_PIO : SIO_REQ_MMIO, a, 1);
-
-		if (o == 0 || OWNER_HOME(o) != h->kind)
-			return "not claimed by this home";
-	}
+	if (!claimed(h, space, base, len))
+		return "not claimed by this home";
 	if (!(d->opt->fast >> kind & 1))
 		return NULL;
 	if ((space == SIO_SPACE_MMIO && (kind == SIO_MAP_SHADOW || kind == SIO_MAP_CLOCK)) ||
 	    (space == SIO_SPACE_PIO && kind == SIO_MAP_READTHROUGH))
 		return NULL;
+	/* A region claims again, with all that is fast in it, when what lay over a part of it goes. */
+	for (unsigned i = 0; i < SIO_MAX_FAST; i++)
+		if (f->range[i].kind == kind && f->range[i].space == space &&
+		    f->range[i].home == h->kind && f->range[i].base == base &&
+		    f->range[i].len == len && f->range[i].c == c)
+			return NULL;
 	r = new_range(f);
 	if (!r)
 		return "too many fast ranges";
-	*r = (struct range){ .kind = (uint8_t)kind, .space = (uint8_t)space, .home = (uint8_t)h->kind,
-			     .model = (uint8_t)model, .base = base, .len = len, .c = c, .fd = -1 };
+	*r = (struct range){ .kind = (uint8_t)kind,
+			     .space = (uint8_t)space,
+			     .home = (uint8_t)h->kind,
+			     .model = (uint8_t)model,
+			     .base = base,
+			     .len = len,
+			     .c = c,
+			     .fd = -1 };
 	switch (kind) {
-	case SIO_MAP_POSTED: return add_posted(d, r);
-	case SIO_MAP_DOORBELL: return add_doorbell(h, r);
-	case SIO_MAP_READTHROUGH: return add_readthrough(h, r);
-	case SIO_MAP_SHADOW:
-		if (c >= SIO_MAX_SHADOWS) {
-			r->kind = 0;
-			return "a shadow entry's number";
-		}
-		break;
-	case SIO_MAP_CLOCK:
-		if (c >> 32 > 32 || c >> 32 == 0) {
-			r->kind = 0;
-			return "a clock's width";
-		}
-		break;
+	case SIO_MAP_POSTED: wrong = add_posted(d, r); break;
+	case SIO_MAP_DOORBELL: wrong = add_doorbell(h, r); break;
+	case SIO_MAP_READTHROUGH: wrong = add_readthrough(h, r); break;
+	case SIO_MAP_SHADOW: wrong = c >= SIO_MAX_SHADOWS ? "a shadow entry's number" : NULL; break;
+	case SIO_MAP_CLOCK: wrong = c >> 32 > 32 || c >> 32 == 0 ? "a clock's width" : NULL; break;
 	}
-	/* The entry is whole before its number can be found. */
-	atomic_store_explicit(&f->read[base], (uint8_t)(r - f->range + 1), memory_order_release);
-	return NULL;
+	if (wrong)
+		r->kind = 0;
+	else if (kind == SIO_MAP_SHADOW || kind == SIO_MAP_CLOCK)
+		/* The entry is whole before its number can be found. */
+		atomic_store_explicit(&f->read[base], (uint8_t)(r - f->range + 1),
+				      memory_order_release);
+	return wrong;
 }
 
 static void drop(struct domain *d, struct range *r)
@@ -289,26 +319,43 @@ static uint64_t shadow(const struct home *h, unsigned n)
 	return __atomic_load_n(&shadow_page(h)[n % SIO_MAX_SHADOWS], __ATOMIC_ACQUIRE);
 }
 
+/* The range that a queued write is in; NULL: it is no more, or not in one. */
+static const struct range *posted_range(const struct fast *f, const struct home *h,
+					const struct sio_posted *p)
+{
+	unsigned w = p->space == SIO_SPACE_PIO ? f->write[p->addr & 0xffff] : 0;
+
+	for (unsigned i = w ? w - 1 : 0; i < (p->space == SIO_SPACE_PIO ? w : SIO_MAX_FAST); i++) {
+		const struct range *r = &f->range[i];
+
+		if (r->kind == SIO_MAP_POSTED && r->home == h->kind && r->space == p->space &&
+		    p->addr >= r->base && p->addr - r->base < r->len &&
+		    p->size <= r->len - (p->addr - r->base))
+			return r;
+	}
+	return NULL;
+}
+
 /* Which shadows does this write make stale? */
 static void mark_stale(struct domain *d, struct home *h, const struct sio_posted *p)
 {
 	struct fast *f = d->fast;
-	unsigned w = p->space == SIO_SPACE_PIO ? f->write[p->addr & 0xffff] : 0;
-	const struct range *r = w ? &f->range[w - 1] : NULL;
+	const struct range *r = posted_range(f, h, p);
 	unsigned own = r ? r->c >> 32 & 0xff : SIO_NO_SHADOW, care = r ? r->c >> 40 & 0xff : 0;
 	uint64_t v;
 
-	if (p->space != SIO_SPACE_PIO)
-		return;
-	if (!r || r->kind != SIO_MAP_POSTED || p->addr + p->size > r->base + r->len) {
+	if (!r) {
 		f->stale[h->kind] = UINT32_MAX;
 		return;
 	}
-	for (unsigned i = 0; i < p->size; i++) {
-		unsigned k = f->read[(p->addr + i) & 0xffff];
+	/* A shadow may begin up to three ports before. */
+	for (uint64_t a = p->addr < 3 ? 0 : p->addr - 3;
+	     a < p->addr + p->size && p->space == SIO_SPACE_PIO; a++) {
+		unsigned k = f->read[a & 0xffff];
+		const struct range *o = k ? &f->range[k - 1] : NULL;
 
-		if (k && f->range[k - 1].kind == SIO_MAP_SHADOW)
-			f->stale[h->kind] |= 1u << f->range[k - 1].c % SIO_MAX_SHADOWS;
+		if (o && o->kind == SIO_MAP_SHADOW && o->base + o->len > p->addr)
+			f->stale[h->kind] |= 1u << o->c % SIO_MAX_SHADOWS;
 	}
 	if (own < SIO_MAX_SHADOWS) {
 		v = shadow(h, own);
@@ -341,21 +388,27 @@ static void take_ring(struct domain *d)
 {
 	struct fast *f = d->fast;
 
-	while (!ring_empty(f) && f->n < QUEUE_MAX) {
+	while (!ring_empty(f) && f->n + 3 <= QUEUE_MAX) {
 		const struct kvm_coalesced_mmio *e =
 			&f->ring->coalesced_mmio[f->ring->first % RING_MAX];
-		struct sio_posted p = { .addr = e->phys_addr, .space = e->pio ? SIO_SPACE_PIO : SIO_SPACE_MMIO };
-		uint32_t len = e->len;
-		uint16_t owner;
 
-		p.size = (uint8_t)(len == 1 || len == 2 || len == 4 || len == 8 ? len : 0);
-		memcpy(&p.data, e->data, p.size);
-		owner = p.size ? reflect_owner(d, e->pio ? SIO_REQ_PIO : SIO_REQ_MMIO, p.addr, p.size) : 0;
-		if (owner && d->home[OWNER_HOME(owner)])
-			enqueue(d, d->home[OWNER_HOME(owner)], &p);
+		/* Of an access that crosses a page KVM has any length: in powers of two, as an exit's. */
+		for (unsigned at = 0, n; at < e->len && at < 8; at += n) {
+			struct sio_posted p = { .addr = e->phys_addr + at,
+						.space = e->pio ? SIO_SPACE_PIO : SIO_SPACE_MMIO };
+			uint16_t owner;
+
+			n = e->len - at >= 8 ? 8 : e->len - at >= 4 ? 4 : e->len - at >= 2 ? 2 : 1;
+			p.size = (uint8_t)n;
+			memcpy(&p.data, e->data + at, n);
+			owner = reflect_owner(d, e->pio ? SIO_REQ_PIO : SIO_REQ_MMIO, p.addr, n);
+			if (owner && d->home[OWNER_HOME(owner)])
+				enqueue(d, d->home[OWNER_HOME(owner)], &p);
+		}
 		/* Free only after it was read, and in the queue before it is out of the ring: who looks
 		 * without the lock misses it in neither. */
-		__atomic_store_n(&f->ring->first, (f->ring->first + 1) % RING_MAX, __ATOMIC_RELEASE);
+		__atomic_store_n(&f->ring->first, (f->ring->first + 1) % RING_MAX,
+				 __ATOMIC_RELEASE);
 	}
 }
 
@@ -373,12 +426,14 @@ static unsigned send(struct domain *d, unsigned n, struct home *h)
 		struct home *to = d->home[f->q_home[i]];
 		struct context *c = &to->ctx[n];
 
-		for (k = i + 1; k < count && f->q_home[k] == f->q_home[i] && k - i < SIO_MAX_POSTED; k++)
+		for (k = i + 1; k < count && f->q_home[k] == f->q_home[i] && k - i < SIO_MAX_POSTED;
+		     k++)
 			;
 		memcpy(c->slot->posted, &f->q[i], (k - i) * sizeof(f->q[0]));
 		if (to == h && k == count)
 			break;
-		c->last = c->slot->req = (struct sio_request){ .kind = SIO_REQ_NONE, .n_posted = k - i,
+		c->last = c->slot->req = (struct sio_request){ .kind = SIO_REQ_NONE,
+							       .n_posted = k - i,
 							       .now_ns = domain_now_ns(d) };
 		if (!to->dead)
 			context_run(c);
@@ -396,8 +451,9 @@ static uint64_t rung(struct domain *d, struct home *h)
 	for (unsigned i = 0; i < SIO_MAX_FAST && f->n_doorbells; i++) {
 		struct range *r = &f->range[i];
 
-		if (r->kind == SIO_MAP_DOORBELL && r->home == h->kind && read(r->fd, &v, sizeof(v)) == sizeof(v)) {
-			bits |= 1ull << (SIO_EVENT_DOORBELL + (r->c >> 32));
+		if (r->kind == SIO_MAP_DOORBELL && r->home == h->kind &&
+		    read(r->fd, &v, sizeof(v)) == sizeof(v)) {
+			bits |= 1ull << (SIO_EVENT_DOORBELL + (r->c >> 32) % SIO_MAX_DOORBELLS);
 			f->stats.doorbells += v;
 		}
 	}
@@ -413,10 +469,12 @@ bool fast_begin(struct domain *d, unsigned n, struct home *h, struct sio_request
 	pthread_mutex_lock(&f->lock);
 	/* Before the ring's entries are given up: who finds it empty then sees this. */
 	f->delivering = true;
-	/* All of the ring finds room then: nothing older than the request stays behind. */
-	if (f->n > SIO_MAX_POSTED)
-		send(d, n, NULL);
 	take_ring(d);
+	/* No room for all of it: once more is enough for what came before this request. */
+	if (!ring_empty(f)) {
+		send(d, n, NULL);
+		take_ring(d);
+	}
 	r->n_posted = send(d, n, h);
 	if (f->n_doorbells)
 		r->events |= rung(d, h);
@@ -454,8 +512,8 @@ void fast_flush(struct domain *d)
 			flush(d, d->home[i]);
 }
 
-bool fast_access(struct vcpu *v, uint16_t owner, unsigned kind, bool write, uint64_t addr, unsigned size,
-		 uint64_t *val)
+bool fast_access(struct vcpu *v, uint16_t owner, unsigned kind, bool write, uint64_t addr,
+		 unsigned size, uint64_t *val)
 {
 	struct domain *d = v->d;
 	struct fast *f = d->fast;
@@ -469,8 +527,9 @@ bool fast_access(struct vcpu *v, uint16_t owner, unsigned kind, bool write, uint
 	if (!r || r->home != h->kind)
 		return false;
 	if (write) {
-		struct sio_posted p = { .addr = addr, .data = *val, .space = SIO_SPACE_PIO,
-					.size = (uint8_t)size };
+		struct sio_posted p = {
+			.addr = addr, .data = *val, .space = SIO_SPACE_PIO, .size = (uint8_t)size
+		};
 
 		/* KVM's own ones come here when its ring is full: then they go as a request does. */
 		if (r->kind != SIO_MAP_POSTED || r->zone || addr + size > r->base + r->len ||
@@ -487,8 +546,9 @@ bool fast_access(struct vcpu *v, uint16_t owner, unsigned kind, bool write, uint
 	if (r->base != addr || r->len != size)
 		return false;
 	if (r->kind == SIO_MAP_CLOCK) {
-		*val = (uint64_t)((unsigned __int128)domain_now_ns(d) * (uint32_t)r->c / 1000000000u) &
-		       ((1ull << (r->c >> 32)) - 1);
+		*val = (uint64_t)((unsigned __int128)domain_now_ns(d) * (uint32_t)r->c /
+				  1000000000u) &
+		       ((1ull << (r->c >> 32) % 64) - 1);
 	} else if (r->kind == SIO_MAP_SHADOW) {
 		uint64_t word;
 
@@ -498,7 +558,7 @@ bool fast_access(struct vcpu *v, uint16_t owner, unsigned kind, bool write, uint
 
 			pthread_mutex_lock(&f->lock);
 			take_ring(d);
-			stale = f->stale[h->kind] >> id & 1 || f->n > SIO_MAX_POSTED;
+			stale = !ring_empty(f) || f->stale[h->kind] >> id & 1;
 			pthread_mutex_unlock(&f->lock);
 			if (stale)
 				return false;

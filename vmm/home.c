@@ -175,6 +175,9 @@ static int map_memory(struct context *c, uint64_t base, uint64_t len, uint16_t o
 	if (base + len < base || len == 0)
 		return fault(c, "MAP of memory %llx, %llx", (unsigned long long)base,
 			     (unsigned long long)len);
+	for (unsigned i = 0; i < d->n_mmio && owner; i++) /* claimed again */
+		if (d->mmio[i].base == base && d->mmio[i].len == len && d->mmio[i].owner == owner)
+			return 0;
 	pthread_rwlock_wrlock(&d->mmio_lock);
 	if (owner && d->n_mmio < SIO_MAX_RANGES) {
 		d->mmio[d->n_mmio++] = (struct mmio_range){ base, len, owner };

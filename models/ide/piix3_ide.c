@@ -117,7 +117,8 @@ void ide_shadows(struct ide_chan *c)
 	/* Reading it takes the interrupt back. */
 	dev_shadow(e, n + S_STATUS, alt, !armed && !d->intrq);
 	dev_shadow(e, n + S_DEVICE, d->device, ide_has_drive(c));
-	dev_shadow(e, n + S_BMCMD, s->bm.cmd, !bell);
+	/* One rung while the engine runs changes its direction bit. */
+	dev_shadow(e, n + S_BMCMD, s->bm.cmd, !dev_uses(e, DEV_DOORBELL));
 	dev_shadow(e, n + S_BMSTAT, bm_status(c), !bell);
 	dev_shadow(e, n + S_IDLE, 0, s->op.kind == OP_NONE && !c->busy && !(s->bm.status & BM_ACTIVE));
 }

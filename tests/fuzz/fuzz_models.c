@@ -9,6 +9,11 @@
  *
  * Each context is an allocation of its own, so that ASan sees what leaves it; sane() of the models is
  * called as it goes.
+ *
+ * Fast paths must not be seen by the guest.  So at any time a shadow that is valid is what a read would
+ * give, and the read would change nothing; and what a posted write or a doorbell does to a shadow that it
+ * does not make stale is nothing.  Writes that come late together, as the firmware carries them out, leave
+ * what they leave one by one.
  */
 #include <sanitizer/asan_interface.h>
 #include <stdio.h>
@@ -16,6 +21,7 @@
 #include <string.h>
 
 #include "boards/pc.h"
+#include "sio/slot.h"
 
 #define RAM_SIZE    0x20000u /* smaller than the tables say: DMA meets the end of RAM */
 #define TOLD_RAM    (64u << 20)
@@ -24,6 +30,7 @@
 #define MAX_QUEUE   64u
 #define MAX_STEPS   400u
 #define MAX_ALLOC   96u
+#define FAST_KINDS  (1u << DEV_POSTED | 1u << DEV_SHADOW | 1u << DEV_CLOCK | 1u << DEV_READTHROUGH)
 #define END_OF_TIME (1ull << 61)
 
 #define CHECK(x)                                                                        \
@@ -59,7 +66,13 @@ struct host {
 	struct sio_config *cfg;
 	uint8_t *ram;
 	void *mem[MAX_ALLOC];
+	size_t mem_size[MAX_ALLOC];
 	unsigned n_mem, alloc_left;
+	struct machine_fast fast[SIO_MAX_FAST];
+	unsigned n_fast;
+	uint64_t shadow[MACHINE_MAX_SHADOWS];
+	bool gsi[MACHINE_N_GSI];
+	unsigned n_gsi; /* changes of them */
 	struct disk disk[N_DISKS];
 	struct line console, debugcon;
 	uint64_t now;
@@ -122,6 +135,7 @@ static void *op_alloc(void *ctx, size_t size, size_t align)
 	if (posix_memalign(&p, align < 16 ? 16 : align, size))
 		abort();
 	memset(p, 0, size);
+	h->mem_size[h->n_mem] = size;
 	h->mem[h->n_mem++] = p;
 	return p;
 }
@@ -141,9 +155,11 @@ static uint64_t op_gpa(void *ctx, const void *p)
 
 static void op_gsi(void *ctx, unsigned gsi, bool level)
 {
-	(void)ctx;
-	(void)level;
+	struct host *h = ctx;
+
 	CHECK(gsi < MACHINE_N_GSI);
+	h->n_gsi += h->gsi[gsi] != level;
+	h->gsi[gsi] = level;
 }
 
 static void op_msi(void *ctx, uint64_t addr, uint32_t data)
@@ -158,10 +174,30 @@ static void op_map(void *ctx, unsigned dev, enum dev_space space, uint64_t base,
 {
 	struct host *h = ctx;
 
-	(void)on;
 	CHECK(dev <= h->m->n_dev && len);
+	for (unsigned i = 0; i < h->n_fast && !on;)
+		if (h->fast[i].space == space && h->fast[i].base < base + len &&
+		    base < h->fast[i].base + h->fast[i].f->len)
+			h->fast[i] = h->fast[--h->n_fast];
+		else
+			i++;
 	/* The reflector takes a MAP beyond the last port for a fault of the firmware. */
 	CHECK(space == DEV_MMIO ? base + len > base : base <= 0xffff && base + len <= 0x10000);
+}
+
+static void op_map_fast(void *ctx, unsigned dev, const struct machine_fast *m)
+{
+	struct host *h = ctx;
+
+	CHECK(m->f->kind != DEV_SHADOW || m->id < MACHINE_MAX_SHADOWS);
+	CHECK(m->f->kind != DEV_DOORBELL || m->id < MACHINE_MAX_DOORBELLS);
+	CHECK(m->f->kind == DEV_POSTED || m->f->kind == DEV_READTHROUGH || m->f->len <= 8);
+	CHECK(m->space == DEV_MMIO || m->base + m->f->len <= 0x10000);
+	for (unsigned i = 0; i < h->n_fast; i++) /* a region that claims again */
+		if (h->fast[i].f == m->f && h->fast[i].base == m->base)
+			return;
+	CHECK(h->n_fast < SIO_MAX_FAST);
+	h->fast[h->n_fast++] = *m;
 }
 
 static void op_reset(void *ctx)
@@ -592,6 +628,214 @@ static void step_i8042(struct host *h)
 		pio(h, 0x60, 1, false, 0);
 }
 
+/* Fast paths. */
+
+static uint64_t read_at(struct host *h, const struct machine_fast *m)
+{
+	uint64_t v = 0;
+
+	machine_access(h->m, m->space, m->base, m->f->len > 8 ? 8 : m->f->len, false, &v);
+	return v;
+}
+
+/* What a read must not change. */
+static uint64_t digest(const struct host *h)
+{
+	uint64_t sum = h->n_gsi + h->m->next_ns + h->console.in * 3 + h->console.room * 5;
+
+	for (unsigned i = 0; i < h->m->n_dev; i++) {
+		const struct dev_host *d = &h->m->host[i];
+
+		for (size_t k = 0; k + 8 <= d->cls->state_size; k += 8) {
+			uint64_t w;
+
+			memcpy(&w, (const uint8_t *)d->dev + d->cls->state_off + k, 8);
+			sum = (sum ^ w) * 0x9e3779b97f4a7c15ull;
+			sum ^= sum >> 29;
+		}
+		for (unsigned t = 0; t < MACHINE_MAX_TIMERS; t++)
+			sum = (sum ^ d->deadline[t]) * 31;
+	}
+	for (unsigned i = 0; i < MACHINE_MAX_SHADOWS; i++)
+		sum = (sum ^ h->shadow[i]) * 31;
+	return sum;
+}
+
+/* What reads give now is what shadows gave then, those in stale aside. */
+static void check_shadows(struct host *h, const uint64_t *then, uint32_t stale, bool whole)
+{
+	uint64_t before = whole ? digest(h) : 0;
+
+	for (unsigned i = 0; i < h->n_fast; i++) {
+		const struct machine_fast *m = &h->fast[i];
+
+		if (m->f->kind == DEV_READTHROUGH)
+			CHECK(read_at(h, m) == *(const uint64_t *)m->page);
+		if (m->f->kind == DEV_SHADOW && then[m->id] & SIO_SHADOW_VALID && !(stale >> m->id & 1)) {
+			uint64_t v = read_at(h, m);
+
+			if (v != (uint32_t)then[m->id])
+				fprintf(stderr, "port %lx: the shadow says %x, a read %lx\n", (unsigned long)m->base,
+					(uint32_t)then[m->id], (unsigned long)v);
+			CHECK(v == (uint32_t)then[m->id]);
+		}
+	}
+	CHECK(!whole || digest(h) == before);
+	/* Reading a clock may bring up to date what follows from the time. */
+	for (unsigned i = 0; i < h->n_fast; i++) {
+		const struct machine_fast *m = &h->fast[i];
+
+		if (m->f->kind == DEV_CLOCK)
+			CHECK(read_at(h, m) ==
+			      ((uint64_t)((unsigned __int128)h->m->now_ns * m->f->value / 1000000000u) &
+			       ((1ull << m->f->bits) - 1)));
+	}
+}
+
+/* Which shadows fast.c takes for stale. */
+static uint32_t stale_after(const struct host *h, const struct machine_fast *m,
+			    const struct sio_posted *p, const uint64_t *then)
+{
+	uint32_t stale = 0;
+	uint64_t own;
+
+	for (unsigned i = 0; i < h->n_fast; i++) {
+		const struct machine_fast *o = &h->fast[i];
+
+		if (o->f->kind == DEV_SHADOW && o->space == m->space &&
+		    o->base < p->addr + p->size && p->addr < o->base + o->f->len)
+			stale |= 1u << o->id;
+	}
+	own = m->own == DEV_NO_SHADOW ? 0 : then[m->own];
+	if (own & SIO_SHADOW_VALID && !((own ^ p->data) & m->f->care))
+		return stale;
+	return stale | m->dirties;
+}
+
+/* firmware/serve.c does it this way; one by one is what the guest did. */
+static void deliver(struct host *h, const struct sio_posted *p, unsigned n, bool together)
+{
+	uint8_t run[8 * 8];
+
+	for (unsigned i = 0, k; i < n; i = k) {
+		enum dev_space space = p[i].space == SIO_SPACE_PIO ? DEV_PIO : DEV_MMIO;
+
+		for (k = i + 1;
+		     together && space == DEV_PIO && k < n && p[k].space == SIO_SPACE_PIO &&
+		     p[k].addr == p[i].addr && p[k].size == p[i].size;
+		     k++)
+			;
+		if (k == i + 1) {
+			uint64_t v = p[i].data;
+
+			machine_access(h->m, space, p[i].addr, p[i].size, true, &v);
+			continue;
+		}
+		for (unsigned j = i; j < k; j++)
+			memcpy(run + (j - i) * p[i].size, &p[j].data, p[i].size);
+		machine_burst(h->m, p[i].addr, p[i].size, true, run, k - i);
+	}
+}
+
+/* Both ways from the same state, the second for good. */
+static void deliver_twice(struct host *h, const struct sio_posted *p, unsigned n)
+{
+	struct host *was = malloc(sizeof(*was)), *one = malloc(sizeof(*one));
+	void *copy[MAX_ALLOC], *ram = malloc(RAM_SIZE);
+	uint64_t sum;
+
+	*was = *h;
+	memcpy(ram, h->ram, RAM_SIZE);
+	for (unsigned i = 0; i < h->n_mem; i++) {
+		copy[i] = malloc(h->mem_size[i]);
+		memcpy(copy[i], h->mem[i], h->mem_size[i]);
+	}
+	deliver(h, p, n, false);
+	h->n_gsi = 0; /* edges may be fewer */
+	sum = digest(h);
+	*one = *h;
+	*h = *was;
+	memcpy(h->ram, ram, RAM_SIZE);
+	for (unsigned i = 0; i < h->n_mem; i++) {
+		memcpy(h->mem[i], copy[i], h->mem_size[i]);
+		free(copy[i]);
+	}
+	deliver(h, p, n, true);
+	h->n_gsi = 0;
+	CHECK(digest(h) == sum && memcmp(h->gsi, one->gsi, sizeof(h->gsi)) == 0);
+	for (unsigned i = 0; i < N_DISKS; i++)
+		CHECK(h->disk[i].n == one->disk[i].n);
+	free(was);
+	free(one);
+	free(ram);
+}
+
+static const struct machine_fast *pick(struct host *h, enum dev_fast_kind kind)
+{
+	unsigned n = 0, which;
+
+	for (unsigned i = 0; i < h->n_fast; i++)
+		n += h->fast[i].f->kind == kind;
+	which = n ? take8(h) % n : 0;
+	for (unsigned i = 0; i < h->n_fast; i++)
+		if (h->fast[i].f->kind == kind && which-- == 0)
+			return &h->fast[i];
+	return NULL;
+}
+
+/* Writes that are queued, perhaps a doorbell after them, and what is read meanwhile. */
+static void step_posted(struct host *h)
+{
+	uint8_t how = take8(h);
+	struct sio_posted q[8];
+	uint64_t then[MACHINE_MAX_SHADOWS];
+	const struct machine_fast *m = NULL;
+	uint32_t stale = 0;
+	unsigned n = 0;
+
+	memcpy(then, h->shadow, sizeof(then));
+	for (unsigned i = how & 7; i; i--) {
+		uint8_t where = take8(h);
+
+		/* A run to one register, now and then. */
+		if (!m || !(where & 0x80))
+			m = pick(h, DEV_POSTED);
+		if (!m)
+			return;
+		q[n] = (struct sio_posted){ .addr = m->base + (where & 15) % m->f->len,
+					    .size = (uint8_t)(1u << (where >> 4 & 3) % 3),
+					    .space = m->space == DEV_PIO ? SIO_SPACE_PIO :
+									   SIO_SPACE_MMIO };
+		q[n].data = q[n].size == 1 ? take8(h) : q[n].size == 2 ? take16(h) : take32(h);
+		if (q[n].addr + q[n].size > m->base + m->f->len || q[n].data & m->f->not_if)
+			continue;
+		stale |= stale_after(h, m, &q[n], then);
+		if (getenv("FUZZ_TRACE"))
+			fprintf(stderr, "posted %lx at %lx, %u bytes; stale %x\n", (unsigned long)q[n].data,
+				(unsigned long)q[n].addr, q[n].size, stale);
+		n++;
+	}
+	if (how & 0x80)
+		deliver_twice(h, q, n);
+	else
+		deliver(h, q, n, how & 0x40);
+	m = how & 0x20 ? pick(h, DEV_DOORBELL) : NULL;
+	if (m)
+		machine_doorbell(h->m, m->id);
+	check_shadows(h, then, stale, true);
+}
+
+/* Time goes on, and no timer is due. */
+static void pass_time(struct host *h)
+{
+	uint64_t t = h->m->now_ns + (1ull << noise(h) % 32);
+
+	if (t >= h->m->next_ns)
+		t = h->m->next_ns - 1;
+	if (t > h->m->now_ns)
+		h->now = h->m->now_ns = t;
+}
+
 static void step_reset(struct host *h)
 {
 	/* Rare, lest nothing gets anywhere. */
@@ -603,7 +847,8 @@ static void (*const steps[])(struct host *) = {
 	step_region, step_region,    step_region,   step_region, step_burst, step_config,
 	step_ata,    step_ata,       step_ata_data, step_dma,    step_fwcfg, step_ram,
 	step_time,   step_time,      step_chr,      step_line,   step_save,  step_disk,
-	step_disk,   step_all_disks, step_port,     step_i8042,  step_reset,
+	step_disk,   step_all_disks, step_port,     step_i8042,  step_reset, step_posted,
+	step_posted, step_posted,
 };
 
 static int build(struct host *h)
@@ -617,6 +862,7 @@ static int build(struct host *h)
 		.map = op_map,
 		.reset = op_reset,
 		.poweroff = op_poweroff,
+		.map_fast = op_map_fast,
 		.wall_ns = 1700000000ull * 1000000000ull,
 	};
 	static struct machine_ops ops;
@@ -631,6 +877,7 @@ static int build(struct host *h)
 	if (!h->m || !h->cfg)
 		return -1;
 	*h->cfg = (struct sio_config){ .n_vcpus = 1 + how % SIO_MAX_VCPUS,
+				       .flags = how & 0x40 ? SIO_CFG_TESTDEV : 0,
 				       .n_ram = 1,
 				       .ram = { { 0, TOLD_RAM } } };
 	io = (struct pc_io){ .cfg = h->cfg };
@@ -648,7 +895,7 @@ static int build(struct host *h)
 			d->blk.n_sectors = 1ull << 33;
 		if (attr & 0x80 && i & 1)
 			continue;
-		io.disk[i] = (struct pc_disk){ &d->blk, "SIO00001", "selfio IDE disk" };
+		io.disk[i] = (struct pc_disk){ &d->blk, "SIO00001", "selfio IDE disk", false };
 	}
 	h->console.chr = h->debugcon.chr = (struct chr){ .write = line_write, .read = line_read };
 	h->console.h = h->debugcon.h = h;
@@ -658,6 +905,8 @@ static int build(struct host *h)
 	if (!(how & 16))
 		io.debugcon = &h->debugcon.chr;
 	ops = ops_template;
+	ops.shadow = h->shadow;
+	ops.fast = FAST_KINDS | (how & 0x80 ? 1u << DEV_DOORBELL : 0);
 	r = pc_init(h->m, &ops, h, &io, &why);
 	CHECK(r == 0 || (why && how == 0xff));
 	return r;
@@ -686,6 +935,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 			h->reset = false;
 			/* In turn: looking at all of them takes most of the time. */
 			sane(h, n);
+			if (n % 4 == 1)
+				pass_time(h);
+			check_shadows(h, h->shadow, 0, n % 4 < 2);
 		}
 		all_sane(h);
 	}

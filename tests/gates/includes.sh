@@ -17,7 +17,7 @@ drivers    : include lib                               : $freestanding
 firmware   : include lib models boards drivers         : $freestanding
 vmm        : include lib backends                      : *
 backends   : include lib                               : *
-placements : include lib models boards drivers backends: *
+placements : include lib models boards drivers backends firmware vmm: *
 "
 # A PV front end is a disk, a byte stream or a network to the models: it implements these interfaces.
 exceptions='drivers:models/blk.h drivers:models/chr.h drivers:models/net.h'
