@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: BSD-2-Clause
 """Conformance: the same small guest programs in each home of the models, with each fast path.
 
-run.py [--build DIR] [--variant NAME=[PROGRAM] [ARGUMENT...]]... [--reference ...] [--list] [PATTERN...]
+run.py [--build DIR] [--all] [--variant NAME=[PROGRAM] [ARGUMENT...]]... [--reference ...] [--list] [PATTERN...]
 
 A program (guest/NAME.c) is a BIOS image that drives one device to its edges and prints lines:
     NAME: VALUE                 what the specification leaves open
@@ -50,7 +50,17 @@ PROGRAMS = {
 
 # The first is what the others are compared with.
 VARIANTS = {
+    'plain': '--fast none',
     'firmware': '',
+    'ioemu': '--place all=ioemu --fast all',
+    'inproc': 'selfio-inproc --fast all',
+}
+# With --all: each fast path alone and all together, homes that are slow where KVM is slow.
+MORE_VARIANTS = {
+    **{'only-' + kind: '--fast ' + kind for kind in ('posted', 'shadow', 'clock', 'readthrough', 'doorbell')},
+    'all': '--fast all',
+    'mixed': '--place ide=ioemu,uart=stubdom,rtc=ioemu',
+    'stubdom': '--place all=stubdom --fast all',
 }
 
 # As in guest/ide.h: sectors.
@@ -95,6 +105,8 @@ class Disks:
 def command(variant, rom, smp, disks, out, selfio):
     args = shlex.split(variant)
     program = args.pop(0) if args and not args[0].startswith('-') else None
+    if program and '/' not in program and os.path.exists(os.path.join(os.path.dirname(selfio), program)):
+        program = os.path.join(os.path.dirname(selfio), program)
     if program and os.path.basename(program).startswith('qemu-system'):
         cmd = [program, '-M', 'pc', '-display', 'none', '-nodefaults', '-m', '64', '-smp', str(smp), '-bios', rom,
                '-serial', 'file:' + out]
@@ -187,10 +199,11 @@ def main():
     p.add_argument('--reference', type=named, action='append', default=[])
     p.add_argument('--out', help='folder for the outputs (conform in the build folder)')
     p.add_argument('--jobs', type=int, default=2)
+    p.add_argument('--all', action='store_true', help='all variants that have a name')
     p.add_argument('--list', action='store_true', help='names of programs and variants')
     p.add_argument('pattern', nargs='*', default=['*'])
     opt = p.parse_args()
-    variants = dict(opt.variant) or VARIANTS
+    variants = dict(opt.variant) or ({**VARIANTS, **MORE_VARIANTS} if opt.all else VARIANTS)
     references = dict(opt.reference)
     tests = [(name, smp) for name, smps in PROGRAMS.items() for smp in smps
              if any(fnmatch.fnmatch('%s@%d' % (name, smp), pat) or fnmatch.fnmatch(name, pat)
