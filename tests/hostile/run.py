@@ -192,15 +192,23 @@ def judge(result, statuses, pattern):
     return None
 
 
-def main():
-    selfio, images = sys.argv[1], sys.argv[2]
-    patterns = sys.argv[3:] or ['*']
+def no_kvm():
+    """Why there is none, or None."""
     try:
         with open('/dev/kvm', 'rb+', buffering=0) as f:
             if fcntl.ioctl(f, 0xae00, 0) != 12:
-                raise OSError('another KVM API')
+                return 'another KVM API'
     except OSError as e:
-        print('SKIP: no use of /dev/kvm: %s' % e)
+        return str(e)
+    return None
+
+
+def main():
+    selfio, images = sys.argv[1], sys.argv[2]
+    patterns = sys.argv[3:] or ['*']
+    why = no_kvm()
+    if why:
+        print('SKIP: no use of /dev/kvm: %s' % why)
         return 77
     jobs = {}
     with tempfile.TemporaryDirectory(prefix='selfio-hostile-') as work:
