@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #define LOOK_AROUND_NS 100000000
+#define MAX_TRIES      100u
 
 void mailbox_pass(struct sio_mailbox_shared *m, uint32_t to)
 {
@@ -45,12 +46,19 @@ int mailbox_wait(struct sio_mailbox_shared *m, uint32_t mine, unsigned spin_us)
 	while (!mine_yet(m, mine) && now_ns() < until)
 		for (unsigned i = 0; i < 16 && !mine_yet(m, mine); i++)
 			__builtin_ia32_pause();
-	while (!mine_yet(m, mine) && r == 0) {
+	for (unsigned tries = 0; !mine_yet(m, mine) && r == 0; tries++) {
+		uint32_t turn;
+
 		__atomic_store_n(sleeps, 1, __ATOMIC_SEQ_CST);
-		if (__atomic_load_n(&m->turn, __ATOMIC_SEQ_CST) != mine &&
-		    syscall(SYS_futex, &m->turn, FUTEX_WAIT, !mine, &limit, NULL, 0) < 0 && errno != EAGAIN)
+		turn = __atomic_load_n(&m->turn, __ATOMIC_SEQ_CST);
+		if (turn != mine &&
+		    syscall(SYS_futex, &m->turn, FUTEX_WAIT, turn, &limit, NULL, 0) < 0 &&
+		    errno != EAGAIN)
 			r = -errno;
 		__atomic_store_n(sleeps, 0, __ATOMIC_RELAXED);
+		/* A word that an enemy changes all the time is no reason to stay. */
+		if (r == 0 && tries == MAX_TRIES && !mine_yet(m, mine))
+			r = -ETIMEDOUT;
 	}
 	return r;
 }

@@ -10,6 +10,7 @@
 #include <fcntl.h>
 #include <libgen.h>
 #include <limits.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
@@ -27,6 +28,9 @@ static void enter(struct context *c, struct leave *l)
 	struct sio_mailbox_shared *m = &c->slot->mailbox;
 	int r;
 
+	l->kind = LEAVE_INTR;
+	if (c->stuck) /* one who always answers with a call is not interrupted while it waits */
+		return;
 	if (!c->away) {
 		if (c->mmio_data_due)
 			m->data = c->mmio_data;
@@ -34,8 +38,9 @@ static void enter(struct context *c, struct leave *l)
 		c->away = true;
 		mailbox_pass(m, SIO_TURN_HOME);
 	}
-	l->kind = LEAVE_INTR;
 	r = mailbox_wait(m, SIO_TURN_HOST, c->h->d->opt->spin_us);
+	if (r) /* the control thread sees it too, but not before all homes were started */
+		remote_died(c->h);
 	if (r && !c->h->gone)
 		return;
 	if (r) {
@@ -148,19 +153,19 @@ static void end(struct home *h)
 
 void remote_died(struct home *h)
 {
+	struct pollfd p = { .fd = h->pidfd, .events = POLLIN };
 	int status = 0;
 
-	if (h->gone || h->pidfd < 0)
-		return;
-	h->gone = true;
-	if (h->dead)
+	/* Whoever calls may have seen the end of one that was replaced meanwhile. */
+	if (poll(&p, 1, 0) <= 0 || atomic_exchange(&h->gone, true) || h->dead)
 		return;
 	waitpid(h->pid, &status, WNOHANG | WNOWAIT);
 	if (waitpid(h->pid, &status, WNOHANG) == h->pid && WIFSIGNALED(status))
 		msg("the %s process was ended by signal %d (%s)", h->ops->name, WTERMSIG(status),
 		    strsignal(WTERMSIG(status)));
 	else
-		msg("the %s process ended (status %d)", h->ops->name, WIFEXITED(status) ? WEXITSTATUS(status) : -1);
+		msg("the %s process ended (status %d)", h->ops->name,
+		    WIFEXITED(status) ? WEXITSTATUS(status) : -1);
 	domain_home_failed(h);
 }
 

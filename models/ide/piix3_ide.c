@@ -116,7 +116,8 @@ void ide_shadows(struct ide_chan *c)
 	dev_shadow(e, n + S_ALT, alt, !armed);
 	/* Reading it takes the interrupt back. */
 	dev_shadow(e, n + S_STATUS, alt, !armed && !d->intrq);
-	dev_shadow(e, n + S_DEVICE, d->device, ide_has_drive(c));
+	/* A diagnostic may select a drive against the register; writes are judged by this shadow's DEV_SEL. */
+	dev_shadow(e, n + S_DEVICE, d->device, ide_has_drive(c) && !!(d->device & DEV_SEL) == s->sel);
 	/* One rung while the engine runs changes its direction bit. */
 	dev_shadow(e, n + S_BMCMD, s->bm.cmd, !dev_uses(e, DEV_DOORBELL));
 	dev_shadow(e, n + S_BMSTAT, bm_status(c), !bell);

@@ -307,6 +307,11 @@ static size_t line_write(struct chr *c, const uint8_t *buf, size_t n)
 	return n;
 }
 
+static size_t line_room(struct chr *c)
+{
+	return ((struct line *)c)->room;
+}
+
 static size_t line_read(struct chr *c, uint8_t *buf, size_t n)
 {
 	struct line *l = (struct line *)c;
@@ -551,7 +556,7 @@ static void step_chr(struct host *h)
 	struct line *l = v & 1 ? &h->debugcon : &h->console;
 
 	l->in += v >> 4;
-	l->room = v & 2 ? v : SIZE_MAX;
+	l->room = v & 2 ? v * 8u : SIZE_MAX;
 	if (l->chr.ready)
 		l->chr.ready(l->chr.owner);
 }
@@ -671,12 +676,14 @@ static void check_shadows(struct host *h, const uint64_t *then, uint32_t stale, 
 
 		if (m->f->kind == DEV_READTHROUGH)
 			CHECK(read_at(h, m) == *(const uint64_t *)m->page);
-		if (m->f->kind == DEV_SHADOW && then[m->id] & SIO_SHADOW_VALID && !(stale >> m->id & 1)) {
+		if (m->f->kind == DEV_SHADOW && then[m->id] & SIO_SHADOW_VALID &&
+		    !(stale >> m->id & 1)) {
 			uint64_t v = read_at(h, m);
 
 			if (v != (uint32_t)then[m->id])
-				fprintf(stderr, "port %lx: the shadow says %x, a read %lx\n", (unsigned long)m->base,
-					(uint32_t)then[m->id], (unsigned long)v);
+				fprintf(stderr, "port %lx: the shadow says %x, a read %lx\n",
+					(unsigned long)m->base, (uint32_t)then[m->id],
+					(unsigned long)v);
 			CHECK(v == (uint32_t)then[m->id]);
 		}
 	}
@@ -686,9 +693,9 @@ static void check_shadows(struct host *h, const uint64_t *then, uint32_t stale, 
 		const struct machine_fast *m = &h->fast[i];
 
 		if (m->f->kind == DEV_CLOCK)
-			CHECK(read_at(h, m) ==
-			      ((uint64_t)((unsigned __int128)h->m->now_ns * m->f->value / 1000000000u) &
-			       ((1ull << m->f->bits) - 1)));
+			CHECK(read_at(h, m) == ((uint64_t)((unsigned __int128)h->m->now_ns *
+							   m->f->value / 1000000000u) &
+						((1ull << m->f->bits) - 1)));
 	}
 }
 
@@ -811,8 +818,9 @@ static void step_posted(struct host *h)
 			continue;
 		stale |= stale_after(h, m, &q[n], then);
 		if (getenv("FUZZ_TRACE"))
-			fprintf(stderr, "posted %lx at %lx, %u bytes; stale %x\n", (unsigned long)q[n].data,
-				(unsigned long)q[n].addr, q[n].size, stale);
+			fprintf(stderr, "posted %lx at %lx, %u bytes; stale %x\n",
+				(unsigned long)q[n].data, (unsigned long)q[n].addr, q[n].size,
+				stale);
 		n++;
 	}
 	if (how & 0x80)
@@ -897,7 +905,8 @@ static int build(struct host *h)
 			continue;
 		io.disk[i] = (struct pc_disk){ &d->blk, "SIO00001", "selfio IDE disk", false };
 	}
-	h->console.chr = h->debugcon.chr = (struct chr){ .write = line_write, .read = line_read };
+	h->console.chr = h->debugcon.chr =
+		(struct chr){ .write = line_write, .read = line_read, .room = line_room };
 	h->console.h = h->debugcon.h = h;
 	h->console.room = h->debugcon.room = SIZE_MAX;
 	if (!(how & 8))

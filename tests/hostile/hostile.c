@@ -61,7 +61,7 @@ static void hypercall(uint32_t n)
 	__asm__ volatile("outl %0, %1" ::"a"(n), "Nd"((uint16_t)SIO_HC_PORT) : "memory");
 }
 
-static void op(uint32_t code, uint32_t arg, uint64_t a, uint64_t b)
+static void op3(uint32_t code, uint32_t arg, uint64_t a, uint64_t b, uint64_t c)
 {
 	if (slot->n_ops == SIO_MAX_OPS) {
 		hypercall(SIO_HC_FLUSH);
@@ -71,7 +71,13 @@ static void op(uint32_t code, uint32_t arg, uint64_t a, uint64_t b)
 	slot->ops[slot->n_ops].arg = arg;
 	slot->ops[slot->n_ops].a = a;
 	slot->ops[slot->n_ops].b = b;
+	slot->ops[slot->n_ops].c = c;
 	slot->n_ops++;
+}
+
+static void op(uint32_t code, uint32_t arg, uint64_t a, uint64_t b)
+{
+	op3(code, arg, a, b, 0);
 }
 
 static void flush(void)
@@ -283,6 +289,278 @@ static void req_odd_but_fine(void)
 		((volatile uint8_t *)CONFIG)[i] = 0xff;
 	for (unsigned i = 0; i < sizeof(slot->req); i++)
 		((volatile uint8_t *)&slot->req)[i] = 0xff;
+	power_off(SURVIVED);
+}
+
+/* Fast paths */
+
+static void fast(uint32_t space, uint32_t kind, uint64_t base, uint64_t len, uint64_t c)
+{
+	op3(SIO_OP_MAP, SIO_MAP_ARG(space, kind, 1), base, len, c);
+	flush();
+}
+
+#define HOLE 0xe0000000u /* where memory may be claimed */
+
+static void claim_memory(void)
+{
+	one(SIO_OP_MAP, SIO_MAP_ARG(SIO_SPACE_MMIO, 0, 1), HOLE, 1u << 21);
+	one(SIO_OP_MAP, SIO_MAP_ARG(SIO_SPACE_MMIO, 0, 1), 0, 0xd0000000u);
+	one(SIO_OP_MAP, SIO_MAP_ARG(SIO_SPACE_MMIO, 0, 1), 0xfe000000u, 0x2000000u);
+}
+
+static void req_fast_ports_end(void)
+{
+	fast(SIO_SPACE_PIO, SIO_MAP_POSTED, 0xfffe, 4, 0);
+}
+
+static void req_fast_ports_beyond(void)
+{
+	fast(SIO_SPACE_PIO, SIO_MAP_SHADOW, 0x10010, 1, 0);
+}
+
+static void req_fast_ports_wrap(void)
+{
+	fast(SIO_SPACE_PIO, SIO_MAP_POSTED, 0xffffffffffffffffull, 2, 0);
+}
+
+static void req_fast_empty(void)
+{
+	fast(SIO_SPACE_PIO, SIO_MAP_POSTED, 0x100, 0, 0);
+}
+
+static void req_fast_huge(void)
+{
+	claim_memory();
+	fast(SIO_SPACE_MMIO, SIO_MAP_POSTED, 0, UINT64_MAX, 0);
+}
+
+static void req_fast_unclaimed(void)
+{
+	one(SIO_OP_UNMAP, SIO_SPACE_PIO, 0x102, 1);
+	fast(SIO_SPACE_PIO, SIO_MAP_POSTED, 0x100, 4, 0);
+}
+
+static void req_fast_unclaimed_memory(void)
+{
+	claim_memory();
+	fast(SIO_SPACE_MMIO, SIO_MAP_POSTED, HOLE + (1u << 21) - 8, 16, 0);
+}
+
+static void req_fast_size(void)
+{
+	fast(SIO_SPACE_PIO, SIO_MAP_SHADOW, 0x100, 3, 0);
+}
+
+static void req_fast_wide_port(void)
+{
+	fast(SIO_SPACE_PIO, SIO_MAP_CLOCK, 0x100, 8, 1 | 1ull << 32);
+}
+
+static void req_fast_shadow(void)
+{
+	fast(SIO_SPACE_PIO, SIO_MAP_SHADOW, 0x100, 1, SIO_MAX_SHADOWS);
+}
+
+static void req_fast_clock(void)
+{
+	fast(SIO_SPACE_PIO, SIO_MAP_CLOCK, 0x100, 4, 1 | 63ull << 32);
+}
+
+static void req_fast_doorbell(void)
+{
+	fast(SIO_SPACE_PIO, SIO_MAP_DOORBELL, 0x100, 1, (uint64_t)SIO_MAX_DOORBELLS << 32);
+}
+
+static void req_fast_filter(void)
+{
+	claim_memory();
+	fast(SIO_SPACE_MMIO, SIO_MAP_POSTED, HOLE, 4, SIO_POSTED_C(0, SIO_NO_SHADOW, 0, 1));
+}
+
+static void req_fast_many(void)
+{
+	for (unsigned i = 0; i < 200; i++)
+		op3(SIO_OP_MAP, SIO_MAP_ARG(SIO_SPACE_PIO, SIO_MAP_POSTED, 1), 0x1000 + i, 1, 0);
+	flush();
+}
+
+static void req_rom_ram(void)
+{
+	claim_memory();
+	fast(SIO_SPACE_MMIO, SIO_MAP_READTHROUGH, RAM_SIZE - SIO_PAGE, SIO_PAGE, 0);
+}
+
+static void req_rom_bios(void)
+{
+	claim_memory();
+	fast(SIO_SPACE_MMIO, SIO_MAP_READTHROUGH, 0xfffff000u, SIO_PAGE, 0);
+}
+
+static void req_rom_apic(void)
+{
+	claim_memory();
+	fast(SIO_SPACE_MMIO, SIO_MAP_READTHROUGH, 0xfee00000u, SIO_PAGE, 0);
+}
+
+static void req_rom_part(void)
+{
+	claim_memory();
+	fast(SIO_SPACE_MMIO, SIO_MAP_READTHROUGH, HOLE + 8, SIO_PAGE, 0);
+}
+
+/* Behind private memory lies what the host has there. */
+static void req_rom_outside(void)
+{
+	claim_memory();
+	fast(SIO_SPACE_MMIO, SIO_MAP_READTHROUGH, HOLE, 2 * SIO_PAGE, CONFIG->priv_size - SIO_PAGE);
+}
+
+static void req_rom_outside_wrap(void)
+{
+	claim_memory();
+	fast(SIO_SPACE_MMIO, SIO_MAP_READTHROUGH, HOLE, SIO_PAGE, 0xfffffffffffff000ull);
+}
+
+static void req_rom_twice(void)
+{
+	claim_memory();
+	fast(SIO_SPACE_MMIO, SIO_MAP_READTHROUGH, HOLE, 2 * SIO_PAGE, 0);
+	fast(SIO_SPACE_MMIO, SIO_MAP_READTHROUGH, HOLE + SIO_PAGE, SIO_PAGE, 0);
+}
+
+/* What the host has to keep count of, over and over: KVM's slots and zones, descriptors. */
+static void req_fast_storm(void)
+{
+	claim_memory();
+	for (unsigned i = 0; i < 100; i++) {
+		uint32_t at = HOLE + (i % 64) * SIO_PAGE;
+
+		op3(SIO_OP_MAP, SIO_MAP_ARG(SIO_SPACE_MMIO, 0, 1), at, SIO_PAGE, 0);
+		op3(SIO_OP_MAP, SIO_MAP_ARG(SIO_SPACE_MMIO, SIO_MAP_READTHROUGH, 1), at, SIO_PAGE,
+		    0);
+		op3(SIO_OP_MAP, SIO_MAP_ARG(SIO_SPACE_MMIO, SIO_MAP_POSTED, 1), at, 64, 0);
+		op3(SIO_OP_MAP, SIO_MAP_ARG(SIO_SPACE_PIO, SIO_MAP_DOORBELL, 1), 0x100 + i % 8, 1,
+		    i % 7);
+		op3(SIO_OP_MAP, SIO_MAP_ARG(SIO_SPACE_PIO, SIO_MAP_DOORBELL, 1), 0x100, 1, i % 3);
+		op3(SIO_OP_MAP, SIO_MAP_ARG(SIO_SPACE_PIO, SIO_MAP_SHADOW, 1), 0x200 + i % 8, 1,
+		    i % 32);
+		op3(SIO_OP_MAP, SIO_MAP_ARG(SIO_SPACE_PIO, SIO_MAP_POSTED, 1), 0x200, 8,
+		    ~0ull >> 8);
+		op(SIO_OP_UNMAP, SIO_SPACE_MMIO, at, SIO_PAGE);
+		op(SIO_OP_UNMAP, SIO_SPACE_PIO, 0x100, 0x110);
+		op(SIO_OP_MAP, SIO_MAP_ARG(SIO_SPACE_PIO, 0, 1), 0x100, 0x110);
+	}
+	flush();
+	power_off(SURVIVED);
+}
+
+/* What is another home's stays so: here nobody's. */
+static void req_unmap_others(void)
+{
+	for (unsigned i = 0; i < 64; i++) {
+		op(SIO_OP_UNMAP, SIO_SPACE_PIO, i * 1000, 1000);
+		op(SIO_OP_UNMAP, SIO_SPACE_PIO, i * 1000, 1000);
+		op(SIO_OP_UNMAP, SIO_SPACE_MMIO, (uint64_t)i << 40, UINT64_MAX >> 1);
+		op(SIO_OP_UNMAP, SIO_SPACE_MMIO, (uint64_t)i << 12, 1);
+	}
+	flush();
+	power_off(SURVIVED);
+}
+
+/* Ports that the BIOS uses are posted and shadowed, and what stands in the shadow page and in the slot
+ * changes all the time, in the hand of another context. */
+static void req_shadow_noise(void)
+{
+	volatile uint64_t *page = (void *)(SIO_PRIV_BASE + SIO_SHADOW_OFF);
+	volatile struct sio_slot_shared *other =
+		(void *)(SIO_PRIV_BASE + SIO_SLOT_OFF + SIO_SLOT_SIZE);
+
+	for (unsigned i = 0; i < 32; i++) {
+		op3(SIO_OP_MAP, SIO_MAP_ARG(SIO_SPACE_PIO, SIO_MAP_SHADOW, 1), 0x60 + i, 1, i);
+		op3(SIO_OP_MAP, SIO_MAP_ARG(SIO_SPACE_PIO, SIO_MAP_POSTED, 1), 0x70 + i, 1,
+		    SIO_POSTED_C(1u << i, i * 8, 0xff, i));
+	}
+	flush();
+	for (unsigned i = 0; i < 20000; i++) {
+		page[i % 512] = SIO_SHADOW_VALID | i * 0x9e3779b97f4a7c15ull;
+		other->req.n_posted = slot->req.n_posted = 0xffffffff - i;
+		slot->posted[i % SIO_MAX_POSTED].size = (uint8_t)i;
+		slot->posted[i % SIO_MAX_POSTED].addr = UINT64_MAX - i;
+		slot->mailbox.turn = i;
+	}
+	power_off(SURVIVED);
+}
+
+static void forward(uint32_t kind, uint32_t size, uint64_t addr, uint32_t place)
+{
+	slot->forward.kind = (uint8_t)kind;
+	slot->forward.size = (uint8_t)size;
+	slot->forward.addr = addr;
+	slot->forward.place = place;
+	slot->forward.data = 0;
+	hypercall(SIO_HC_FORWARD);
+}
+
+static void req_forward_kind(void)
+{
+	forward(SIO_REQ_RESET, 4, 0, 0);
+}
+
+static void req_forward_size(void)
+{
+	forward(SIO_REQ_PCICFG, 8, 0, 0);
+}
+
+static void req_forward_addr(void)
+{
+	forward(SIO_REQ_PCICFG, 4, 0x10000, 0);
+}
+
+static void req_forward_place(void)
+{
+	forward(SIO_REQ_PCICFG, 4, 0, 0xffffffffu);
+}
+
+/* To itself: nobody answers. */
+static void req_forward_self(void)
+{
+	for (unsigned i = 0; i < 100; i++)
+		for (unsigned p = 0; p < SIO_N_PLACES; p++) {
+			forward(SIO_REQ_PCICFG, 1u << i % 3, i, p);
+			if (slot->forward.data != UINT64_MAX)
+				power_off(1);
+		}
+	power_off(SURVIVED);
+}
+
+/* Interrupts without an exit, as many as go. */
+static void req_irq_doorbells(void)
+{
+	for (unsigned i = 0; i < 4000; i++)
+		for (unsigned n = 0; n < 24; n++)
+			if (CONFIG->irq_doorbells >> n & 1)
+				__asm__ volatile("outb %b0, %w1" ::"a"(i),
+						 "Nd"((uint16_t)(SIO_IRQ_PORT + n)));
+	power_off(SURVIVED);
+}
+
+/* And for one that has none. */
+static void req_irq_port(void)
+{
+	__asm__ volatile("outb %b0, %w1" ::"a"(1), "Nd"((uint16_t)(SIO_IRQ_PORT + 9)));
+}
+
+static void req_ops_flood(void)
+{
+	for (unsigned i = 0; i < 80; i++) {
+		for (unsigned k = 0; k < SIO_MAX_OPS; k++)
+			op3(SIO_OP_IRQ, k % 24, i & 1, i * 3, ~0ull);
+		flush();
+		for (unsigned k = 0; k < SIO_MAX_OPS; k++)
+			op3(SIO_OP_MODEL, 1 + k % 63, ~0ull, ~0ull, ~0ull);
+		flush();
+	}
 	power_off(SURVIVED);
 }
 

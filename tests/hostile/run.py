@@ -56,6 +56,38 @@ CASES = {
     'req_map_model': ({1}, r'MAP of kind 0 for model 200'),
     'req_model_number': ({1}, r'MODEL 9999'),
     'req_model_name': ({1}, r'hypercall 98 does not exist'),
+    'req_fast_ports_end': ({1}, r'MAP of kind 1, fffe, 4, 0: a range that is none'),
+    'req_fast_ports_beyond': ({1}, r'MAP of kind 2, 10010, 1, 0: a range that is none'),
+    'req_fast_ports_wrap': ({1}, r'MAP of kind 1, f+, 2, 0: a range that is none'),
+    'req_fast_empty': ({1}, r'MAP of kind 1, 100, 0, 0: a range that is none'),
+    'req_fast_huge': ({1}, r'MAP of kind 1, 0, f+, 0: a range that is none'),
+    'req_fast_unclaimed': ({1}, r'MAP of kind 1, 100, 4, 0: not claimed'),
+    'req_fast_unclaimed_memory': ({1}, r'MAP of kind 1, e01ffff8, 10, 0: not claimed'),
+    'req_fast_size': ({1}, r'MAP of kind 2, 100, 3, 0: no access has this size'),
+    'req_fast_wide_port': ({1}, r'MAP of kind 3, 100, 8, \w+: no access has this size'),
+    'req_fast_shadow': ({1}, r'MAP of kind 2, 100, 1, 20: a shadow entry'),
+    'req_fast_clock': ({1}, r'MAP of kind 3, 100, 4, \w+: a clock'),
+    'req_fast_doorbell': ({1}, r'MAP of kind 4, 100, 1, 1000000000: a doorbell'),
+    'req_fast_filter': ({1}, r'MAP of kind 1, e0000000, 4, \w+: a filter on memory'),
+    'req_fast_many': ({1}, r'MAP of kind 1, 1080, 1, 0: too many fast ranges'),
+    'req_rom_ram': ({1}, r'MAP of kind 5, 1fff000, 1000, 0: not in the hole'),
+    'req_rom_bios': ({1}, r'MAP of kind 5, fffff000, 1000, 0: not in the hole'),
+    'req_rom_apic': ({1}, r'MAP of kind 5, fee00000, 1000, 0: not in the hole'),
+    'req_rom_part': ({1}, r'MAP of kind 5, e0000008, 1000, 0: not whole pages'),
+    'req_rom_outside': ({1}, r'MAP of kind 5, e0000000, 2000, \w+: not whole pages of private memory'),
+    'req_rom_outside_wrap': ({1}, r'MAP of kind 5, e0000000, 1000, \w+: not whole pages of private memory'),
+    'req_rom_twice': ({1}, r'MAP of kind 5, e0001000, 1000, 0: over another one'),
+    'req_fast_storm': ({SURVIVED}, None),
+    'req_unmap_others': ({SURVIVED}, None),
+    'req_shadow_noise': ({SURVIVED}, None),
+    'req_forward_kind': ({1}, r'FORWARD of kind 4'),
+    'req_forward_size': ({1}, r'FORWARD of kind 5, size 8'),
+    'req_forward_addr': ({1}, r'FORWARD of kind 5, size 4'),
+    'req_forward_place': ({1}, r'FORWARD of kind 5, size 4, place 4294967295'),
+    'req_forward_self': ({SURVIVED}, None),
+    'req_irq_doorbells': ({SURVIVED}, None),
+    'req_irq_port': ({1}, r'write of port 0549, not a hypercall'),
+    'req_ops_flood': ({SURVIVED}, None),
     'req_irq_gsi': ({1}, r'IRQ 1000'),
     'req_irq_level': ({1}, r'IRQ 3, level 2'),
     'req_odd_but_fine': ({SURVIVED}, None),
@@ -124,7 +156,7 @@ def run(selfio, job, path, work, limit, stop_after=None, more=()):
     start = time.monotonic()
     with open(err, 'wb') as f:
         p = subprocess.Popen([selfio, 'run', '--mem', '32M', '--smp', '2', '--firmware', path, '--kernel',
-                              kernel, '--disk', disk, '--console', 'null', *more],
+                              kernel, '--disk', disk, '--console', 'null', '--fast', 'all', *more],
                              stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=f, env=env)
         try:
             if stop_after:
@@ -160,15 +192,23 @@ def judge(result, statuses, pattern):
     return None
 
 
-def main():
-    selfio, images = sys.argv[1], sys.argv[2]
-    patterns = sys.argv[3:] or ['*']
+def no_kvm():
+    """Why there is none, or None."""
     try:
         with open('/dev/kvm', 'rb+', buffering=0) as f:
             if fcntl.ioctl(f, 0xae00, 0) != 12:
-                raise OSError('another KVM API')
+                return 'another KVM API'
     except OSError as e:
-        print('SKIP: no use of /dev/kvm: %s' % e)
+        return str(e)
+    return None
+
+
+def main():
+    selfio, images = sys.argv[1], sys.argv[2]
+    patterns = sys.argv[3:] or ['*']
+    why = no_kvm()
+    if why:
+        print('SKIP: no use of /dev/kvm: %s' % why)
         return 77
     jobs = {}
     with tempfile.TemporaryDirectory(prefix='selfio-hostile-') as work:

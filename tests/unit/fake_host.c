@@ -11,6 +11,8 @@
 
 #include "fake_host.h"
 
+#define VALID (1ull << 63)
+
 static void f_irq(struct dev_host *h, unsigned n, bool level)
 {
 	assert_true(n < h->cls->n_irqs && n < FAKE_MAX_LINES);
@@ -106,6 +108,17 @@ static void f_reset(struct dev_host *h)
 	h->f->was_reset = true;
 }
 
+static void f_shadow(struct dev_host *h, unsigned n, uint32_t value, bool valid)
+{
+	assert_true(n < h->cls->n_fast && h->cls->fast[n].kind == DEV_SHADOW);
+	h->shadow[n] = value | (valid ? VALID : 0);
+}
+
+static bool f_fast(struct dev_host *h, enum dev_fast_kind kind)
+{
+	return h->f->fast >> kind & 1;
+}
+
 static void f_poweroff(struct dev_host *h)
 {
 	h->f->was_poweroff = true;
@@ -125,6 +138,8 @@ static const struct dev_services services = {
 	.pci_cfg = f_pci_cfg,
 	.reset = f_reset,
 	.poweroff = f_poweroff,
+	.shadow = f_shadow,
+	.fast = f_fast,
 };
 
 void fake_init(struct fake *f)
@@ -133,6 +148,9 @@ void fake_init(struct fake *f)
 	f->ram = calloc(1, FAKE_RAM_SIZE);
 	assert_non_null(f->ram);
 	f->wall_base_ns = 1700000000ull * 1000000000ull;
+	f->fast = 1u << DEV_POSTED | 1u << DEV_SHADOW | 1u << DEV_CLOCK | 1u << DEV_READTHROUGH;
+	if (getenv("FAKE_FAST"))
+		f->fast |= 1u << DEV_DOORBELL;
 }
 
 void fake_free(struct fake *f)
@@ -176,16 +194,90 @@ struct dev_env fake_env(struct fake *f, const void *dev)
 	return (struct dev_env){ .svc = &services, .host = fake_host_of(f, dev) };
 }
 
+static uint64_t read_fast(struct dev_host *h, const struct dev_fast *p)
+{
+	struct dev_access a = { .region = p->region, .offset = p->offset, .size = (uint8_t)p->len };
+
+	assert_int_equal(h->cls->access(h->dev, &a), DEV_OK);
+	return a.data;
+}
+
+static bool in_use(const struct dev_host *h, const struct dev_fast *p)
+{
+	return p->len && h->f->fast >> p->kind & 1 && !(h->f->fast & p->without) &&
+	       h->base[p->region] != DEV_UNPLACED;
+}
+
+/* Reads give what shadows said then, those in stale aside, and change nothing. */
+static void check_shadows(struct dev_host *h, const uint64_t *then, uint32_t stale)
+{
+	const struct dev_class *c = h->cls;
+	struct dev_host was = *h;
+	void *state = malloc(c->state_size);
+
+	memcpy(state, (char *)h->dev + c->state_off, c->state_size);
+	for (unsigned i = 0; i < c->n_fast; i++)
+		if (c->fast[i].kind == DEV_SHADOW && in_use(h, &c->fast[i]) && then[i] & VALID &&
+		    !(stale >> i & 1))
+			assert_int_equal(read_fast(h, &c->fast[i]), (uint32_t)then[i]);
+	assert_memory_equal(state, (char *)h->dev + c->state_off, c->state_size);
+	assert_memory_equal(&was, h, sizeof(was));
+	free(state);
+}
+
 static void check_sane(struct dev_host *h)
 {
-	if (h->cls->sane)
-		assert_true(h->cls->sane(h->dev));
+	const struct dev_class *c = h->cls;
+	uint64_t then[DEV_MAX_FAST];
+
+	if (c->sane)
+		assert_true(c->sane(h->dev));
+	if (!c->n_fast)
+		return;
+	memcpy(then, h->shadow, sizeof(then));
+	check_shadows(h, then, 0);
+	for (unsigned i = 0; i < c->n_fast; i++)
+		if (c->fast[i].kind == DEV_CLOCK && in_use(h, &c->fast[i]))
+			assert_int_equal(read_fast(h, &c->fast[i]),
+					 (uint64_t)((unsigned __int128)h->f->now_ns *
+						    c->fast[i].value / 1000000000u) &
+						 ((1ull << c->fast[i].bits) - 1));
+}
+
+/* Is it a write that may be posted? Then stale gets the shadows that it makes so. */
+static bool posted(const struct dev_host *h, const struct dev_access *a, uint32_t *stale)
+{
+	const struct dev_class *c = h->cls;
+	const struct dev_fast *p = NULL;
+
+	*stale = 0;
+	for (unsigned i = 0; i < c->n_fast; i++) {
+		const struct dev_fast *o = &c->fast[i];
+		bool there = o->region == a->region && in_use(h, o);
+
+		if (there && o->kind == DEV_SHADOW && a->offset < o->offset + o->len &&
+		    o->offset < a->offset + a->size)
+			*stale |= 1u << i;
+		if (there && o->kind == DEV_POSTED && a->offset >= o->offset &&
+		    a->offset + a->size <= o->offset + o->len && !(a->data & o->not_if))
+			p = o;
+	}
+	if (!p || !a->write)
+		return false;
+	if (p->own == DEV_NO_SHADOW || !(h->shadow[p->own] & VALID) ||
+	    ((h->shadow[p->own] ^ a->data) & p->care))
+		*stale |= p->dirties;
+	return true;
 }
 
 /* One access of a size that may have to be split, as dev.h says of dev_region.sizes. */
 static bool one(struct fake *f, enum dev_space space, uint64_t addr, unsigned size, bool write,
 		uint64_t *val)
 {
+	uint64_t then[DEV_MAX_FAST];
+	uint32_t stale;
+	bool late;
+
 	for (unsigned i = 0; i < f->n; i++) {
 		struct dev_host *h = &f->host[i];
 
@@ -201,8 +293,12 @@ static bool one(struct fake *f, enum dev_space space, uint64_t addr, unsigned si
 			    addr < h->base[r] || addr - h->base[r] >= reg->len ||
 			    addr - h->base[r] + size > reg->len || !(reg->sizes & size))
 				continue;
+			late = posted(h, &a, &stale);
+			memcpy(then, h->shadow, sizeof(then));
 			if (h->cls->access(h->dev, &a) != DEV_OK)
 				return false;
+			if (late)
+				check_shadows(h, then, stale);
 			check_sane(h);
 			*val = a.data;
 			return true;
@@ -423,6 +519,8 @@ unsigned fake_disk_run(struct fake_disk *d)
 
 		memmove(d->queue, d->queue + 1, --d->n * sizeof(d->queue[0]));
 		r->done(r->owner, r, err);
+		for (unsigned i = 0; i < d->f->n; i++)
+			check_sane(&d->f->host[i]);
 		done++;
 	}
 	return done;
@@ -455,11 +553,20 @@ static size_t c_read(struct chr *c, uint8_t *buf, size_t n)
 	return n;
 }
 
+static size_t c_room(struct chr *c)
+{
+	struct fake_chr *fc = (struct fake_chr *)c;
+	size_t room = sizeof(fc->out) - fc->n_out;
+
+	return room < fc->out_room ? room : fc->out_room;
+}
+
 void fake_chr_init(struct fake_chr *c)
 {
 	memset(c, 0, sizeof(*c));
 	c->chr.write = c_write;
 	c->chr.read = c_read;
+	c->chr.room = c_room;
 	c->out_room = SIZE_MAX;
 }
 
