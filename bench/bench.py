@@ -1,11 +1,14 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: BSD-2-Clause
-"""Measures selfio side by side with QEMU; bench/run.sh prepares the guest and runs this where KVM is.
+"""Measures selfio side by side with QEMU; bench/run.sh prepares the guests and runs this where KVM is.
 
-Each run boots Debian's kernel with a small initramfs and one disk, and reads 4 KiB at random places with
+Registers (regs.py): a bare-metal guest times single accesses in each home of the models.
+
+Disks: each run boots Debian's kernel with a small initramfs and one disk, and reads 4 KiB at random places with
 O_DIRECT: N reads, then M more of them in a second series. Counters are taken at the start and at the end
 of each series; the difference of the two series divided by M - N is what one read costs, without what a
-series costs (the serial port's output). The contestants take turns, so that a busy host is shared fairly.
+series costs (the serial port's output). Then some MiB in pieces of 128 KiB, read and written. The contestants
+take turns, so that a busy host is shared fairly; the same program on the same image without a guest is the last.
 
 Counters: KVM's own in debugfs, for each VM (exits, io_exits, mmio_exits); and exits to user space, counted
 by the kernel's tracepoint kvm_userspace_exit. Both need root.
@@ -17,11 +20,14 @@ import os
 import shutil
 import statistics
 import struct
+import subprocess
 import sys
 
 sys.dont_write_bytecode = True
 TOP = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 sys.path.insert(0, os.path.join(TOP, "tests", "vm"))
+sys.path.insert(0, os.path.join(TOP, "bench"))
+import regs  # noqa: E402
 import vm  # noqa: E402
 
 DEBUGFS = "/sys/kernel/debug/kvm"
@@ -88,16 +94,33 @@ def memory(pid):
     return kib
 
 
+# name: whose machine, options of selfio, more of the kernel's command line, divisor of the amount of work
+CONTESTANTS = {
+    "selfio": ("selfio", [], "", 1),
+    "qemu-ide": ("qemu-ide", [], "", 1),
+    "qemu-virtio": ("qemu-virtio", [], "", 1),
+    "selfio-ioemu": ("selfio", ["--place", "all=ioemu"], "", 1),
+    "selfio-stubdom": ("selfio", ["--place", "all=stubdom"], "", 1),
+    "selfio-inproc": ("selfio-inproc", [], "", 1),
+    "selfio-nofast": ("selfio", ["--fast", "none"], "", 1),
+    "selfio-allfast": ("selfio", ["--fast", "all"], "", 1),
+    "selfio-pio": ("selfio", [], "libata.dma=0", 4),
+    "qemu-pio": ("qemu-ide", [], "libata.dma=0", 4),
+}
+
+
 def command(who, disk, append):
     kernel = ["vmlinuz-amd64", "bench-amd64.cpio"]
     kernel, initrd = (vm.guest_file(k, "bench/run.sh makes it") for k in kernel)
-    if who == "selfio":
-        return None, ["--kernel", kernel, "--initrd", initrd, "--append", append, "--mem", f"{MEM}M",
+    machine, options, _, _ = CONTESTANTS[who]
+    if machine.startswith("selfio"):
+        program = None if machine == "selfio" else [os.path.join(os.path.dirname(vm.SELFIO), machine), "run"]
+        return program, [*options, "--kernel", kernel, "--initrd", initrd, "--append", append, "--mem", f"{MEM}M",
                       "--disk", disk]
     if not shutil.which(QEMU):
         raise vm.Skip(f"{QEMU} is not there")
     drive = f"file={disk},format=raw,cache=writeback,id=d0,if=none"
-    device = {"qemu-ide": "ide-hd,drive=d0,bus=ide.0", "qemu-virtio": "virtio-blk-pci,drive=d0"}[who]
+    device = {"qemu-ide": "ide-hd,drive=d0,bus=ide.0", "qemu-virtio": "virtio-blk-pci,drive=d0"}[machine]
     return [QEMU], ["-accel", "kvm", "-cpu", "host", "-M", "pc,memory-backend=ram,usb=off",
                     "-object", f"memory-backend-memfd,id=ram,size={MEM}M,share=on", "-m", f"{MEM}M",
                     "-nodefaults", "-no-user-config", "-display", "none", "-vga", "none",
@@ -130,12 +153,19 @@ def one_run(who, context, reads, user_exits):
     disk = context.path("disk.img")
     if not os.path.exists(disk):
         context.image("disk.img", 64 << 20)
-    few, many = reads // 6, reads
-    device = "/dev/vda" if who == "qemu-virtio" else "/dev/sda"
-    append = (f"console=ttyS0,115200 quiet panic=-1 sio.test=lat sio.args={device},{few},{many}"
+    machine, _, more, divisor = CONTESTANTS[who]
+    many = reads // divisor
+    few, mib = many // 6, max(1, SEQ_MIB // divisor)
+    device = "/dev/vda" if machine == "qemu-virtio" else "/dev/sda"
+    append = (f"console=ttyS0,115200 quiet panic=-1 sio.test=lat sio.args={device},{few},{many},{mib} {more}"
               + (" sio.disks=1" if device == "/dev/sda" else ""))
     program, args = command(who, disk, append)
+    stats = None
+    if machine == "selfio-inproc":
+        stats = context.path("stats-inproc.json")
+        args += ["--stats", stats]
     m = vm.Machine(context, args, label=who, command=program)
+    m.stats_file = m.stats_file or stats
     pid = m.process.pid
 
     def counters():
@@ -152,6 +182,10 @@ def one_run(who, context, reads, user_exits):
             series.append(less(before, counters()))
             result["read"] = {k: int(v) for k, v in
                               (x.split("=") for x in line[1].decode().split())}
+        for what in ("read", "write"):
+            line = m.expect(r"READLAT END seq=%s size=131072 ([^\r\n]*)[\r\n]" % what, 300)
+            result["seq_" + what] = {k: int(v) for k, v in
+                                     (x.split("=") for x in line[1].decode().split())}
         result["memory"] = memory(pid)
         m.expect(r"SIO-TEST lat: PASS", 30)
         status = m.wait(60)
@@ -159,9 +193,32 @@ def one_run(who, context, reads, user_exits):
     finally:
         m.kill()
     result["per_read"] = per(less(series[0], series[1]), many - few)
-    if who == "selfio":
+    if machine.startswith("selfio"):
         result["stats"] = m.stats()
+    vms, user = result["per_read"]["vms"], result["per_read"]["user"]
+    if user is not None and vms:
+        # A companion leaves by port and memory accesses to user space only.
+        result["guest_user"] = user - sum(v.get("io_exits", 0) + v.get("mmio_exits", 0) for v in vms[1:])
     return result
+
+
+def native_run(context, reads):
+    """The program without a guest, on the file system where the images are."""
+    disk, out = context.path("disk.img"), {}
+    program = os.path.join(vm.GUESTS, "bin", "readlat")
+
+    def figures(*args):
+        text = context.shell(program, *args, disk, timeout=300).stdout
+        end = next(s for s in text.splitlines() if s.startswith("READLAT END"))
+        return {k: int(v) for k, v in (x.split("=") for x in end.split()[2:]) if v.isdigit()}
+
+    out["read"] = figures("--count", str(reads))
+    for what in ("read", "write"):
+        out["seq_" + what] = figures("--seq", what, "--mb", str(SEQ_MIB))
+    return out
+
+
+SEQ_MIB = 16
 
 
 def median(runs, *path):
@@ -181,6 +238,11 @@ def figure(value, unit="", scale=1, digits=1):
     return "-" if value is None else f"{value / scale:.{digits}f}{unit}"
 
 
+def share(runs, part):
+    parts = [r["stats"]["cpu_ns"] for r in runs if "stats" in r]
+    return "-" if not parts else f"{statistics.median(100 * p[part] / sum(p.values()) for p in parts):.0f} %"
+
+
 ROWS = [
     ("4 KiB random read, median", lambda r: figure(median(r, "read", "median_ns"), " us", 1e3, 0)),
     ("4 KiB random read, 99th percentile", lambda r: figure(median(r, "read", "p99_ns"), " us", 1e3, 0)),
@@ -188,7 +250,15 @@ ROWS = [
     ("- I/O port exits", lambda r: figure(median(r, "per_read", "vms", 0, "io_exits"))),
     ("- MMIO exits", lambda r: figure(median(r, "per_read", "vms", 0, "mmio_exits"))),
     ("- HLT exits", lambda r: figure(median(r, "per_read", "vms", 0, "halt_exits"))),
-    ("companion's exits for one read", lambda r: figure(median(r, "per_read", "vms", 1, "exits"))),
+    ("companion's hypercalls for one read", lambda r: figure(median(r, "per_read", "vms", 1, "io_exits"))),
+    ("companion's PV register accesses", lambda r: figure(median(r, "per_read", "vms", 1, "mmio_exits"))),
+    ("128 KiB sequential read", lambda r: figure(median(r, "seq_read", "KiBps"), " MiB/s", 1024)),
+    ("128 KiB sequential write", lambda r: figure(median(r, "seq_write", "KiBps"), " MiB/s", 1024)),
+    ("CPU time: guest", lambda r: share(r, "guest")),
+    ("- models and their PV drivers", lambda r: share(r, "companion")),
+    ("- host: reflector, back ends", lambda r: share(r, "host")),
+    ("disk data copied on the way", lambda r: figure(median(r, "stats", "disks", 0, "copied"), " bytes", 1, 0)),
+    ("- to user space", lambda r: figure(median(r, "guest_user"))),
     ("exits to user space for one read, all VMs", lambda r: figure(median(r, "per_read", "user"))),
     ("start to the guest's init", lambda r: figure(median(r, "init_s"), " s", 1, 2)),
     ("process memory apart from guest RAM, anonymous",
@@ -200,47 +270,102 @@ ROWS = [
 ]
 
 
+def plot(out, result):
+    """Bars of one access in each home; gnuplot, where it is installed."""
+    if not shutil.which("gnuplot"):
+        return
+    by = result["registers"]["1"]
+    names = [n for n in by if n != "fast"]
+    with open(os.path.join(out, "regs.dat"), "w") as f:
+        f.write("home " + " ".join(("port-read", "mmio-read", "insw-256")) + "\n")
+        for n in names:
+            f.write(" ".join([n] + [f"{by[n][a]['median'] / 1e3:.2f}"
+                                    for a in ("port-read", "mmio-read", "insw-256")]) + "\n")
+    script = f"""set terminal pngcairo size 900,500
+set output "{out}/regs.png"
+set style data histograms
+set style fill solid 0.8
+set ylabel "us, median"
+set yrange [0:*]
+set grid y
+set key top left
+plot for [i=2:4] "{out}/regs.dat" using i:xtic(1) title columnheader(i)
+"""
+    subprocess.run(["gnuplot"], input=script, text=True, check=False)
+
+
 def main():
     p = argparse.ArgumentParser(usage="bench/run.sh [OPTIONS]", description=__doc__.splitlines()[0])
-    p.add_argument("--runs", type=int, default=3, metavar="N", help="runs of each contestant (3)")
+    p.add_argument("--runs", type=int, default=5, metavar="N", help="runs of each contestant (5)")
     p.add_argument("--reads", type=int, default=600, metavar="N", help="reads in the long series (600)")
-    p.add_argument("--only", action="append", metavar="NAME", choices=["selfio", "qemu-ide", "qemu-virtio"],
-                   help="selfio, qemu-ide or qemu-virtio (repeatable)")
+    p.add_argument("--quick", action="store_true", help="one run, few reads, the main contestants")
+    p.add_argument("--no-registers", action="store_true", help="disks only")
+    p.add_argument("--no-disks", action="store_true", help="registers only")
+    p.add_argument("--only", action="append", metavar="NAME", choices=list(CONTESTANTS),
+                   help=f"of the disks' contestants: {', '.join(CONTESTANTS)} (repeatable)")
     a = p.parse_args()
+    if a.quick:
+        a.runs, a.reads = 1, 120
     out = os.path.join(os.environ["LAB_OUT"], "bench") if vm.IN_LAB else os.path.join(TOP, "build", "bench")
     work = "/scratch/bench" if vm.IN_LAB else os.path.join(out, "work")
     os.makedirs(out, exist_ok=True)
-    who = a.only or ["selfio", "qemu-ide", "qemu-virtio"]
+    who = a.only or (["selfio", "qemu-ide", "qemu-virtio"] if a.quick else list(CONTESTANTS))
+    uname = os.uname()
+    where = " in the lab (nested KVM under software emulation)" if vm.IN_LAB else ""
+    result = {"lab": vm.IN_LAB, "kernel": uname.release, "runs": a.runs}
+    text = ""
+
+    def keep():
+        with open(os.path.join(out, "bench.md"), "w") as f:
+            f.write(text)
+        with open(os.path.join(out, "bench.json"), "w") as f:
+            json.dump(result, f, indent=1)
+
+    def say(t):
+        print("bench: " + t, file=sys.stderr, flush=True)
+
+    if not a.no_registers:
+        names = regs.QUICK if a.quick else list(regs.VARIANTS)
+        r = regs.measure(a.runs, names, say)
+        result["registers"] = {str(k): v for k, v in r.items()}
+        text += f"## Registers\n\nMedians of {a.runs} runs{where}; kernel {uname.release}.\n\n" + regs.table(r) + "\n"
+        keep()
+        plot(out, result)
+    if a.no_disks:
+        print("\n" + text)
+        return 0
     user_exits = Tracepoint("kvm_userspace_exit")
     context = vm.Context("bench", work, out)
     runs = {w: [] for w in who}
+    native = []
     for n in range(a.runs):
         for w in who:
-            try:
-                r = one_run(w, context, a.reads, user_exits)
-            except (vm.Fail, vm.Skip) as e:
-                print(f"bench: {w}: {e}", *context.tail(), sep="\n", file=sys.stderr)
-                return 1
+            for attempt in (1, 2, 3):  # (the lab loses a guest now and then: docs/lab.md)
+                try:
+                    r = one_run(w, context, a.reads, user_exits)
+                    break
+                except (vm.Fail, vm.Skip) as e:
+                    say(f"{w}: {e}\n" + "\n".join(context.tail()))
+                    if attempt == 3:
+                        return 1
             runs[w].append(r)
-            print(f"run {n + 1} of {a.runs}: {w}: init after {r['init_s']:.2f} s, read "
-                  f"{r['read']['median_ns'] / 1e3:.0f} us, {figure(r['per_read']['user'])} exits to user "
-                  "space", flush=True)
+            say(f"run {n + 1} of {a.runs}: {w}: init after {r['init_s']:.2f} s, read "
+                f"{r['read']['median_ns'] / 1e3:.0f} us, {figure(r['per_read']['user'])} exits to user space")
+        native.append(native_run(context, a.reads))
+        result["disks"] = runs
+        result["native"] = native
+        keep()
     context.finish()
-    uname = os.uname()
-    lines = [f"Medians of {a.runs} runs, taken in turns"
-             f"{' in the lab (nested KVM under software emulation)' if vm.IN_LAB else ''}; kernel "
+    lines = ["## Disks", "", f"Medians of {a.runs} runs, taken in turns{where}; kernel "
              f"{uname.release}, guest Debian's amd64 kernel, 1 vCPU, {MEM} MiB.", "",
-             "| | " + " | ".join(who) + " |", "|---|" + "---|" * len(who)]
+             "| | " + " | ".join(who) + " | native |", "|---|" + "---|" * (len(who) + 1)]
     for name, f in ROWS:
-        cells = [f(runs[w]) for w in who]
+        cells = [f(runs[w]) for w in who] + [f(native)]
         if any(c != "-" for c in cells):
             lines.append(f"| {name} | " + " | ".join(cells) + " |")
-    text = "\n".join(lines) + "\n"
+    text += "\n".join(lines) + "\n"
+    keep()
     print("\n" + text)
-    with open(os.path.join(out, "bench.md"), "w") as f:
-        f.write(text)
-    with open(os.path.join(out, "bench.json"), "w") as f:
-        json.dump({"runs": runs, "lab": vm.IN_LAB, "kernel": uname.release}, f, indent=1)
     return 0
 
 

@@ -1,11 +1,12 @@
 #!/bin/bash
-# Measures selfio side by side with QEMU on the same kernel, in one run: exits and time of a 4 KiB random
-# read from an IDE disk, time to the guest's init, memory of the host process.
+# Measures selfio side by side with QEMU on the same kernel, in one run: single accesses in each home of the
+# models, and disks: exits, time and throughput, time to the guest's init, memory of the host process.
 #
-#   bench/run.sh [--runs N] [--reads N] [--only NAME]...     (./dev bench)
+#   bench/run.sh [--quick] [--runs N] [--reads N] [--no-registers] [--no-disks] [--only NAME]...
+#                                                             (./dev bench, selfio bench)
 #
-# Runs on this machine's KVM where `selfio check` finds it good, otherwise in the lab. The table and the
-# figures go to build/bench/bench.md and bench.json.
+# Runs on this machine's KVM where `selfio check` finds it good, otherwise in the lab. The tables, the figures
+# and a plot go to build/bench/bench.md, bench.json and regs.png.
 set -euo pipefail
 
 top=$(cd "$(dirname "$0")/.." && pwd)
@@ -31,6 +32,6 @@ if "$selfio" check >"$out/check.out" 2>&1; then
 	exec "${driver[@]}"
 fi
 note "measuring in the lab: $(tail -n 1 "$out/check.out")"
-SELFIO_NO_SETUP=1 "$top/dev" lab --smp 2 --mem 4096M --timeout "${SELFIO_BENCH_TIMEOUT:-1500}" \
+SELFIO_NO_SETUP=1 "$top/dev" lab --smp 2 --mem 4096M --timeout "${SELFIO_BENCH_TIMEOUT:-5400}" \
 	"${driver[@]}" </dev/null
 cp "$top"/build/lab/out/bench/* "$out/"
