@@ -120,7 +120,8 @@ static uint64_t vm_rss_kib(const char *key)
 int stats_write(struct domain *d, const char *path)
 {
 	static const char *const names[EXIT_KINDS] = { "pio_read",   "pio_write", "mmio_read",
-						       "mmio_write", "signal",    "other" };
+						       "mmio_write", "signal",    "triple_fault",
+						       "other" };
 	uint64_t wall = domain_now_ns(d), exits[EXIT_KINDS] = { 0 }, unclaimed = 0, comp_exits = 0,
 		 io_runs = 0, priv = 0, image = 0, io_ticks = 0;
 	double ns = (double)wall / (double)(tsc() - d->start_tsc), cpu = 0, comp = 0, host = 0,

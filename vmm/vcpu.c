@@ -253,10 +253,10 @@ void *vcpu_main(void *arg)
 		case KVM_EXIT_IO: handle_io(v); break;
 		case KVM_EXIT_MMIO: handle_mmio(v); break;
 		case KVM_EXIT_INTR: v->exits[EXIT_SIGNAL]++; break;
-		case KVM_EXIT_SHUTDOWN: /* a triple fault resets a PC */
-			v->exits[EXIT_OTHER]++;
+		case KVM_EXIT_SHUTDOWN: /* a triple fault resets a PC; KVM has the registers reset already */
+			v->exits[EXIT_TRIPLE_FAULT]++;
 			if (d->opt->verbose)
-				report_regs(v, "triple fault");
+				msg("guest vCPU %u: triple fault", v->id);
 			domain_wish(d, d->opt->no_reboot ? WISH_STOP : WISH_RESET, 0);
 			break;
 		default:

@@ -221,6 +221,13 @@ class Machine:
             check_stats(self.stats())
         return got
 
+    def triple_faults(self):
+        """How many the guest has had, as far as statistics tell."""
+        try:
+            return self.stats()["guest_exits"]["triple_fault"]
+        except (Fail, KeyError, TypeError):
+            return 0
+
     def messages(self):
         return bytes(self.err.data).decode(errors="replace").splitlines()
 
@@ -367,6 +374,8 @@ class Context:
         options = [*kernel_args(arch), "--append", line, "--mem", mem, "--smp", str(smp)]
         for d in disks:
             options += ["--disk", d]
+        if "sio.reboot" not in append and "--no-reboot" not in more:
+            options.append("--no-reboot")
         return self.run(*options, *more, label=label, **kwargs)
 
     def shell(self, *argv, ok=(0,), timeout=120):
