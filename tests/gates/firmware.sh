@@ -9,7 +9,7 @@ objs=$build/selfio-fw.elf.p
 
 image_max=$((256 * 1024)) # loaded bytes of the file
 image_off=$((0x20000))    # SIO_IMAGE_OFF: config page and slots lie below
-priv_max=$((1024 * 1024)) # private memory of a domain with 2 vCPUs and a disk
+priv_max=$((0xe0000))         # private memory of a domain with 2 vCPUs and a disk (vmm/home.c)
 heap_min=$((192 * 1024))  # of it: virtqueues, the machine and its models
 frame_max=3072            # stack of one function; a stack has 8 KiB
 

@@ -156,7 +156,7 @@ def run(selfio, job, path, work, limit, stop_after=None, more=()):
     start = time.monotonic()
     with open(err, 'wb') as f:
         p = subprocess.Popen([selfio, 'run', '--mem', '32M', '--smp', '2', '--firmware', path, '--kernel',
-                              kernel, '--disk', disk, '--console', 'null', '--fast', 'all', *more],
+                              kernel, '--disk', disk, '--console', 'null', '--fast', 'all,irq', *more],
                              stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=f, env=env)
         try:
             if stop_after:
