@@ -777,7 +777,15 @@ bool tx_loaded(struct e1000 *d)
 	if (d->state.tx_next >= (n ? n : 1) || get(d, TDH) >= n || d->state.pkt.n_desc >= n)
 		return true; /* nothing was begun, or tx_sane() says no */
 	lost = (d->state.tx_next + 2 * n - get(d, TDH) - d->state.pkt.n_desc) % n;
-	if (lost && bus_master(d))
+	if (lost && bus_master(d)) {
 		report(d, lost);
+	} else if (lost) { /* with leave to write to the ring again */
+		if (!d->n_slots) {
+			d->n_slots = 1;
+			newest(d)->done = true;
+			newest(d)->buf = false;
+		}
+		newest(d)->n_desc = d->owed = lost;
+	}
 	return true;
 }
