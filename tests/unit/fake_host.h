@@ -35,7 +35,7 @@ struct dev_host {
 	uint64_t deadline[FAKE_MAX_TIMERS];
 	bool line[FAKE_MAX_LINES];
 	unsigned rises[FAKE_MAX_LINES]; /* how often each line went from 0 to 1 */
-	uint64_t shadow[DEV_MAX_FAST];  /* as in include/sio/slot.h: bit 63 is set while it is valid */
+	uint64_t shadow[DEV_MAX_FAST]; /* as in include/sio/slot.h: bit 63 is set while it is valid */
 };
 
 struct fake {
