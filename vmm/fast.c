@@ -28,8 +28,8 @@
 #define QUEUE_MAX   (SIO_MAX_POSTED + 3 * RING_MAX)
 #define IOAPIC_BASE 0xfec00000u
 /* How often the ring is looked at without a request: between these, the longer the less there is. */
-#define PERIOD_MIN_NS 500000u
-#define PERIOD_MAX_NS SIO_POSTED_MAX_NS
+#define PERIOD_MIN_NS 1000000u
+#define PERIOD_MAX_NS (SIO_POSTED_MAX_NS / 2)
 
 struct range {
 	uint8_t kind, space; /* kind 0: free */
@@ -587,11 +587,16 @@ void fast_timer(struct domain *d)
 {
 	struct fast *f = d->fast;
 	uint64_t n, want = f->period_ns;
+	bool waits = !ring_empty(f) || f->n;
 
 	if (read(f->timer_fd, &n, sizeof(n)) < 0 && f->period_ns)
 		return;
-	if (!ring_empty(f) || f->n)
+	/* A guest that is in the middle of a command will bring its writes along itself: only what has
+	 * waited for a whole period is taken. */
+	if (waits && f->waited && f->waited_batches == f->stats.batches)
 		fast_flush(d);
+	f->waited = waits;
+	f->waited_batches = f->stats.batches;
 	if (!f->n_posted)
 		want = 0;
 	else if (f->stats.posted != f->seen || !want)
