@@ -59,6 +59,8 @@ struct fast {
 	int timer_fd;
 	_Atomic uint64_t period_ns; /* 0: not running */
 	uint64_t seen;              /* stats.posted at the last look */
+	bool waited;                /* something was queued then, and stats.batches was: */
+	uint64_t waited_batches;
 };
 
 int fast_init(struct domain *d)
