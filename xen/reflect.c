@@ -1,0 +1,778 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * hvm/reflect.c: reflection of I/O into firmware in the same domain.
+ *
+ * Interface and rules: public/hvm/reflect.h.  An access that no handler of Xen's own takes and that
+ * lies in a registered range marks the vCPU (reflect_io()).  The exit handler finishes as it does for
+ * an ioreq server, and on the way back into the domain (reflect_assist()) the vCPU's contexts are
+ * swapped.  RETURN marks it again, and the guest's instruction is completed as for an ioreq server.
+ * The marks are acted upon before softirqs, so nobody else ever sees them.
+ */
+
+#include <xen/event.h>
+#include <xen/guest_access.h>
+#include <xen/ioreq.h>
+#include <xen/lib.h>
+#include <xen/nospec.h>
+#include <xen/sched.h>
+#include <xen/timer.h>
+
+#include <asm/hvm/emulate.h>
+#include <asm/hvm/hvm.h>
+#include <asm/hvm/irq.h>
+#include <asm/hvm/reflect.h>
+#include <asm/hvm/save.h>
+#include <asm/hvm/vmx/vmx.h>
+#include <asm/hvm/nestedhvm.h>
+#include <asm/p2m.h>
+#include <asm/paging.h>
+
+#include <public/hvm/reflect.h>
+
+#define POSTED_DELAY MILLISECS(1)
+
+struct context {
+    struct cpu_user_regs regs;
+    struct segment_register seg[x86_seg_idtr + 1];
+    unsigned long cr0, cr2, cr3, cr4, efer;
+    unsigned long event, error, insn_len; /* to be injected at the next entry */
+    unsigned int shadow;
+};
+
+struct range {
+    uint64_t base, last;
+    unsigned int space, kind, at;
+};
+
+struct reflect_vcpu {
+    bool active;         /* the firmware's context is loaded */
+    bool enter, leave;   /* marks: to be done before the next entry */
+    unsigned long events;
+    int vector;          /* for the guest; -1: none */
+    bool tell_taken;
+    unsigned long halted_rip; /* behind the last HLT, no interrupt since */
+    uint64_t deadline;
+    struct timer timer, posted_timer;
+
+    struct context other;
+    /* The guest's unfinished instruction, while active. */
+    ioreq_t req;
+    enum vio_completion completion;
+    struct hvm_vcpu_io hvio;
+
+    struct sio_xen_slot_shared *slot;
+    struct page_info *slot_page;
+};
+
+struct reflect_domain {
+    struct sio_xen_setup setup;
+    s_time_t start;
+    rwlock_t lock; /* ranges */
+    unsigned int nr_ranges;
+    struct range range[SIO_XEN_MAX_RANGES];
+    spinlock_t posted_lock; /* prod, and entries at prod */
+    uint32_t prod;
+    struct sio_xen_shared *shared;
+    struct page_info *shared_page;
+    evtchn_port_t channel[SIO_XEN_MAX_CHANNELS]; /* 0: not in use */
+    struct reflect_vcpu vcpu[];
+};
+
+#define reflect_of(d) ((d)->arch.hvm.reflect)
+
+/* A mistake of the current domain: one line, and the end of it. */
+#define fault(fmt, args...) ({ \
+    gprintk(XENLOG_ERR, "reflection: " fmt "\n", ## args); \
+    __domain_crash(current->domain); \
+    false; })
+
+bool reflect_active(const struct vcpu *v)
+{
+    return v->arch.hvm.reflect && v->arch.hvm.reflect->active;
+}
+
+bool reflect_pending(const struct vcpu *v)
+{
+    return v->arch.hvm.reflect && v->arch.hvm.reflect->enter;
+}
+
+/* An event that is due keeps the guest from blocking. */
+bool reflect_event_pending(const struct vcpu *v)
+{
+    const struct reflect_vcpu *r = v->arch.hvm.reflect;
+
+    return r && !r->active && r->events;
+}
+
+static void notify(struct vcpu *v, unsigned int bit)
+{
+    set_bit(bit, &v->arch.hvm.reflect->events);
+    vcpu_kick(v);
+}
+
+static void cf_check timer_fn(void *data)
+{
+    notify(data, ilog2(SIO_XEN_EVENT_TIMER));
+}
+
+static void cf_check channel_fn(struct vcpu *v, unsigned int port)
+{
+    const struct reflect_domain *rd = reflect_of(v->domain);
+    unsigned int i;
+
+    for ( i = 0; i < ARRAY_SIZE(rd->channel); i++ )
+        if ( rd->channel[i] == port )
+            notify(v, i);
+}
+
+/* --- ranges and requests --- */
+
+static const struct range *find_range(const struct reflect_domain *rd,
+                                      unsigned int space, uint64_t addr)
+{
+    unsigned int i;
+
+    for ( i = 0; i < rd->nr_ranges; i++ )
+        if ( rd->range[i].space == space && rd->range[i].base <= addr &&
+             addr <= rd->range[i].last )
+            return &rd->range[i];
+
+    return NULL;
+}
+
+static bool map_range(struct reflect_domain *rd, const struct range *n)
+{
+    unsigned int i;
+    bool ok = n->base <= n->last && n->space <= 1 &&
+              !(n->kind & ~(SIO_XEN_POSTED | SIO_XEN_SHADOW)) &&
+              (n->space || n->last <= 0xffff) &&
+              (!(n->kind & SIO_XEN_SHADOW) ||
+               (n->last - n->base < sizeof(rd->shared->shadow) &&
+                n->at + (n->last - n->base) < sizeof(rd->shared->shadow)));
+
+    write_lock(&rd->lock);
+    for ( i = 0; i < rd->nr_ranges; i++ )
+        if ( rd->range[i].space == n->space && n->base <= rd->range[i].last &&
+             rd->range[i].base <= n->last )
+            ok = false;
+    if ( ok && (ok = rd->nr_ranges < ARRAY_SIZE(rd->range)) )
+        rd->range[rd->nr_ranges++] = *n;
+    write_unlock(&rd->lock);
+
+    return ok;
+}
+
+static bool unmap_range(struct reflect_domain *rd, const struct range *n)
+{
+    struct range *r;
+    bool ok;
+
+    write_lock(&rd->lock);
+    r = (struct range *)find_range(rd, n->space, n->base);
+    ok = r && r->base == n->base && r->last == n->last;
+    if ( ok )
+        *r = rd->range[--rd->nr_ranges];
+    write_unlock(&rd->lock);
+
+    return ok;
+}
+
+static bool post(struct vcpu *v, const ioreq_t *p)
+{
+    struct reflect_vcpu *r = v->arch.hvm.reflect;
+    struct reflect_domain *rd = reflect_of(v->domain);
+    struct sio_xen_posted e = {
+        .addr = p->addr, .data = p->data, .size = p->size,
+        .space = p->type == IOREQ_TYPE_COPY,
+    };
+    bool room;
+
+    spin_lock(&rd->posted_lock);
+    room = rd->prod - ACCESS_ONCE(rd->shared->cons) < SIO_XEN_MAX_POSTED;
+    if ( room )
+    {
+        rd->shared->posted[rd->prod % SIO_XEN_MAX_POSTED] = e;
+        smp_wmb(); /* the firmware reads prod, then the entry */
+        ACCESS_ONCE(rd->shared->prod) = ++rd->prod;
+    }
+    spin_unlock(&rd->posted_lock);
+
+    if ( room && !timer_is_active(&r->posted_timer) )
+        set_timer(&r->posted_timer, NOW() + POSTED_DELAY);
+
+    return room;
+}
+
+static void write_request(struct vcpu *v, const ioreq_t *p, unsigned int kind)
+{
+    struct reflect_vcpu *r = v->arch.hvm.reflect;
+
+    r->slot->req = (struct sio_xen_request){
+        .kind = kind,
+        .write = p->dir == IOREQ_WRITE,
+        .size = p->size,
+        .flags = (p->data_is_ptr ? SIO_XEN_REQ_PTR : 0) |
+                 (p->df ? SIO_XEN_REQ_DOWN : 0),
+        .count = p->count,
+        .addr = p->addr,
+        .data = p->data,
+        .now_ns = NOW() - reflect_of(v->domain)->start,
+        .events = xchg(&r->events, 0),
+    };
+    r->enter = true;
+}
+
+/*
+ * X86EMUL_OKAY: done, the value of a read is in p->data, or there is nothing to wait for.
+ * X86EMUL_RETRY: complete it when the answer is there.  X86EMUL_UNHANDLEABLE: none of ours.
+ */
+int reflect_io(ioreq_t *p)
+{
+    struct vcpu *v = current;
+    struct vcpu_io *vio = &v->io;
+    struct reflect_vcpu *r = v->arch.hvm.reflect;
+    struct reflect_domain *rd = reflect_of(v->domain);
+    const struct range *hit;
+    struct range range;
+    bool single = p->count == 1 && !p->data_is_ptr;
+
+    if ( likely(!r) )
+        return X86EMUL_UNHANDLEABLE;
+
+    read_lock(&rd->lock);
+    hit = find_range(rd, p->type == IOREQ_TYPE_COPY, p->addr);
+    if ( hit )
+        range = *hit;
+    read_unlock(&rd->lock);
+    if ( !hit )
+        return X86EMUL_UNHANDLEABLE;
+
+    if ( r->active )
+    {
+        fault("the firmware touched %s %#lx",
+              p->type == IOREQ_TYPE_COPY ? "memory" : "port", p->addr);
+        return X86EMUL_UNHANDLEABLE;
+    }
+
+    if ( single && p->dir == IOREQ_READ && (range.kind & SIO_XEN_SHADOW) &&
+         p->addr + p->size - 1 <= range.last )
+    {
+        memcpy(&p->data, &rd->shared->shadow[range.at + p->addr - range.base],
+               p->size);
+        vio->req.state = STATE_IOREQ_NONE;
+        return X86EMUL_OKAY;
+    }
+
+    if ( single && p->dir == IOREQ_WRITE && (range.kind & SIO_XEN_POSTED) &&
+         post(v, p) )
+    {
+        vio->req.state = STATE_IOREQ_NONE;
+        return X86EMUL_OKAY;
+    }
+
+    /* As for an ioreq server: nothing begins while the domain is suspended. */
+    if ( unlikely(!vcpu_start_shutdown_deferral(v)) )
+    {
+        vio->suspended = true;
+        vio->req.state = STATE_IOREQ_NONE;
+        return X86EMUL_RETRY;
+    }
+
+    write_request(v, p, p->type == IOREQ_TYPE_COPY ? SIO_XEN_REQ_MMIO
+                                                   : SIO_XEN_REQ_PIO);
+    return ioreq_needs_completion(&vio->req) ? X86EMUL_RETRY : X86EMUL_OKAY;
+}
+
+/* --- the switch --- */
+
+static void firmware_context(const struct vcpu *v, struct reflect_vcpu *r)
+{
+    struct context *c = &r->other;
+    const struct sio_xen_setup *setup = &reflect_of(v->domain)->setup;
+    unsigned int i;
+
+    *c = (struct context){
+        .regs = {
+            .rip = setup->entry, .rflags = X86_EFLAGS_MBS,
+            .rax = SIO_XEN_ENTRY_MAGIC, .rcx = v->vcpu_id, .rdx = setup->shared,
+            .rbx = setup->slots + v->vcpu_id * PAGE_SIZE,
+        },
+        .cr0 = X86_CR0_PE | X86_CR0_ET,
+    };
+    for ( i = 0; i <= x86_seg_gs; i++ )
+        c->seg[i] = (struct segment_register){ .attr = 0xc93, .limit = ~0u };
+    c->seg[x86_seg_cs].attr = 0xc9b;
+    c->seg[x86_seg_tr].attr = 0x8b;
+    c->seg[x86_seg_tr].limit = 0xffff;
+}
+
+static void swap_context(struct vcpu *v, struct context *c)
+{
+    struct vmcb_struct *vmcb = v->arch.hvm.svm.vmcb;
+    struct context old = {
+        .regs = *guest_cpu_user_regs(),
+        .cr0 = v->arch.hvm.guest_cr[0],
+        .cr2 = v->arch.hvm.guest_cr[2],
+        .cr3 = v->arch.hvm.guest_cr[3],
+        .cr4 = v->arch.hvm.guest_cr[4],
+        .efer = v->arch.hvm.guest_efer,
+        .shadow = alternative_call(hvm_funcs.get_interrupt_shadow, v),
+    };
+    unsigned int i;
+
+    for ( i = 0; i < ARRAY_SIZE(old.seg); i++ )
+        hvm_get_segment_register(v, i, &old.seg[i]);
+
+    if ( cpu_has_vmx )
+    {
+        __vmread(VM_ENTRY_INTR_INFO, &old.event);
+        __vmread(VM_ENTRY_EXCEPTION_ERROR_CODE, &old.error);
+        __vmread(VM_ENTRY_INSTRUCTION_LEN, &old.insn_len);
+        __vmwrite(VM_ENTRY_INTR_INFO, c->event);
+        __vmwrite(VM_ENTRY_EXCEPTION_ERROR_CODE, c->error);
+        __vmwrite(VM_ENTRY_INSTRUCTION_LEN, c->insn_len);
+    }
+    else
+    {
+        old.event = vmcb->event_inj.raw;
+        vmcb->event_inj.raw = c->event;
+        old.cr2 = vmcb_get_cr2(vmcb); /* guest_cr[2] is not kept up to date */
+    }
+
+    *guest_cpu_user_regs() = c->regs;
+    v->arch.hvm.guest_cr[0] = c->cr0;
+    v->arch.hvm.guest_cr[2] = c->cr2;
+    v->arch.hvm.guest_cr[3] = c->cr3;
+    v->arch.hvm.guest_cr[4] = c->cr4;
+    v->arch.hvm.guest_efer = c->efer;
+    hvm_update_guest_cr(v, 0);
+    hvm_update_guest_cr(v, 2);
+    hvm_update_guest_cr(v, 4);
+    hvm_update_guest_efer(v);
+    paging_update_paging_modes(v); /* CR3 too; flushes */
+    for ( i = 0; i < ARRAY_SIZE(c->seg); i++ )
+        hvm_set_segment_register(v, i, &c->seg[i]);
+    alternative_vcall(hvm_funcs.set_interrupt_shadow, v, c->shadow);
+
+    *c = old;
+}
+
+static void enter(struct vcpu *v)
+{
+    struct reflect_vcpu *r = v->arch.hvm.reflect;
+
+    r->req = v->io.req;
+    r->completion = v->io.completion;
+    r->hvio = v->arch.hvm.hvm_io;
+    hvmemul_cancel(v);
+    swap_context(v, &r->other);
+    r->enter = false;
+    r->active = true;
+}
+
+/* INIT and SIPI of vCPUs that were in the firmware wait for this; their senders are paused. */
+static void resume_init(struct domain *d)
+{
+    struct vcpu *v;
+
+    for_each_vcpu ( d, v )
+        if ( vcpu_vlapic(v)->init_sipi.icr )
+            tasklet_schedule(&vcpu_vlapic(v)->init_sipi.tasklet);
+}
+
+static void leave(struct vcpu *v)
+{
+    struct reflect_vcpu *r = v->arch.hvm.reflect;
+    bool forward = xchg(&r->slot->flags, 0) & SIO_XEN_FORWARD;
+    struct ioreq_server *s;
+    ioreq_t p;
+
+    hvmemul_cancel(v);
+    swap_context(v, &r->other);
+    v->io.req = p = r->req;
+    v->io.completion = r->completion;
+    v->arch.hvm.hvm_io = r->hvio;
+    r->leave = r->active = false;
+
+    resume_init(v->domain);
+
+    if ( p.state != STATE_IOREQ_READY ) /* it was an event */
+    {
+        vcpu_end_shutdown_deferral(v);
+        if ( guest_cpu_user_regs()->rip == r->halted_rip )
+            vcpu_block();
+        return;
+    }
+
+    /* What an instruction to be emulated again has read so far is read again. */
+    if ( r->completion == VIO_mmio_completion ||
+         r->completion == VIO_realmode_completion )
+        hvmemul_cache_restore(v, 0);
+
+    if ( forward && (s = ioreq_server_select(v->domain, &p)) != NULL &&
+         ioreq_send(s, &p, false) == X86EMUL_RETRY )
+        return; /* hvm_do_resume() completes it */
+
+    v->io.req.data = forward ? ~0ul : ACCESS_ONCE(r->slot->answer);
+    vcpu_ioreq_handle_completion(v);
+}
+
+/*
+ * Before the vCPU is entered: carry out the marks, deliver events.  True: the firmware is about to
+ * run, nothing is to be injected.
+ */
+bool reflect_assist(struct vcpu *v)
+{
+    struct reflect_vcpu *r = v->arch.hvm.reflect;
+
+    if ( r->leave )
+        leave(v); /* may set enter: an instruction can do several accesses */
+
+    if ( !r->active && !r->enter && r->events &&
+         v->io.req.state == STATE_IOREQ_NONE && vcpu_start_shutdown_deferral(v) )
+        write_request(v, &(ioreq_t){ .dir = IOREQ_READ }, SIO_XEN_REQ_EVENT);
+
+    if ( r->enter )
+        enter(v);
+
+    return r->active;
+}
+
+bool reflect_triple_fault(struct vcpu *v)
+{
+    return reflect_active(v) && !fault("triple fault of the firmware at %#lx",
+                                       guest_cpu_user_regs()->rip);
+}
+
+/* --- interrupts --- */
+
+int reflect_vector(const struct vcpu *v)
+{
+    return v->arch.hvm.reflect ? v->arch.hvm.reflect->vector : -1;
+}
+
+void reflect_ack(struct vcpu *v, int vector)
+{
+    struct reflect_vcpu *r = v->arch.hvm.reflect;
+
+    if ( !r )
+        return;
+
+    r->halted_rip = ~0ul;
+    if ( vector >= 0 && cmpxchg(&r->vector, vector, -1) == vector &&
+         r->tell_taken )
+        set_bit(ilog2(SIO_XEN_EVENT_TAKEN), &r->events);
+}
+
+void reflect_halt(struct vcpu *v)
+{
+    if ( v->arch.hvm.reflect && !v->arch.hvm.reflect->active )
+        v->arch.hvm.reflect->halted_rip = guest_cpu_user_regs()->rip;
+}
+
+/* --- hypercalls --- */
+
+static bool do_op(struct vcpu *v, const struct sio_xen_op *op, uint64_t *out)
+{
+    struct domain *d = v->domain;
+    struct vcpu *w;
+    struct reflect_vcpu *r = v->arch.hvm.reflect, *t;
+    struct reflect_domain *rd = reflect_of(d);
+    struct range range = {
+        .base = op->a, .last = op->a + op->b - 1, .space = op->arg & 0xf,
+        .kind = (op->arg >> 4) & 0xfff, .at = op->arg >> 16,
+    };
+    unsigned int n = array_index_nospec(op->arg, SIO_XEN_MAX_CHANNELS);
+    int port;
+
+    switch ( op->code )
+    {
+    case SIO_XEN_OP_IRQ:
+        if ( !has_vioapic(d) || op->arg >= hvm_domain_irq(d)->nr_gsis )
+            return false;
+        if ( op->arg >= NR_ISAIRQS )
+            (op->a ? hvm_gsi_assert : hvm_gsi_deassert)(d, op->arg);
+        else if ( op->a )
+            hvm_isa_irq_assert(d, op->arg, NULL);
+        else
+            hvm_isa_irq_deassert(d, op->arg);
+        return true;
+
+    case SIO_XEN_OP_MSI:
+        return !hvm_inject_msi(d, op->a, op->arg);
+
+    case SIO_XEN_OP_MAP:
+        return map_range(rd, &range);
+
+    case SIO_XEN_OP_UNMAP:
+        return unmap_range(rd, &range);
+
+    case SIO_XEN_OP_TIMER:
+        r->deadline = min_t(uint64_t, op->a, STIME_MAX / 2);
+        if ( r->deadline )
+            set_timer(&r->timer, rd->start + r->deadline);
+        else
+            stop_timer(&r->timer);
+        return true;
+
+    case SIO_XEN_OP_VECTOR:
+        w = op->a < d->max_vcpus ? domain_vcpu(d, op->a) : NULL;
+        if ( !w || (op->arg > 0xff && op->arg != SIO_XEN_NO_VECTOR) )
+            return false;
+        t = w->arch.hvm.reflect;
+        t->tell_taken = op->b & 1;
+        smp_wmb(); /* whoever takes the vector sees tell_taken */
+        ACCESS_ONCE(t->vector) = op->arg;
+        if ( w != v )
+            vcpu_kick(w);
+        return true;
+
+    case SIO_XEN_OP_CHANNEL:
+        if ( op->arg != n || rd->channel[n] )
+            return false;
+        port = alloc_unbound_xen_event_channel(d, v->vcpu_id, op->a, channel_fn);
+        if ( port <= 0 )
+            return false;
+        if ( cmpxchg(&rd->channel[n], 0, port) )
+        {
+            free_xen_event_channel(d, port);
+            return false;
+        }
+        *out = port;
+        return true;
+
+    case SIO_XEN_OP_CLOSE:
+    case SIO_XEN_OP_NOTIFY:
+        if ( op->arg != n )
+            return false;
+        port = op->code == SIO_XEN_OP_CLOSE ? xchg(&rd->channel[n], 0)
+                                            : rd->channel[n];
+        if ( port && op->code == SIO_XEN_OP_CLOSE )
+            free_xen_event_channel(d, port);
+        else if ( port )
+            notify_via_xen_event_channel(d, port);
+        return port;
+
+    case SIO_XEN_OP_WAKE:
+        w = domain_vcpu(d, op->arg);
+        if ( w )
+            notify(w, ilog2(SIO_XEN_EVENT_WAKE));
+        return w;
+    }
+
+    return false;
+}
+
+static bool do_ops(struct vcpu *v)
+{
+    struct sio_xen_slot_shared *slot = v->arch.hvm.reflect->slot;
+    unsigned int i, n = ACCESS_ONCE(slot->n_ops);
+
+    if ( n > SIO_XEN_MAX_OPS )
+        return fault("%u operations", n);
+
+    for ( i = 0; i < n; i++ )
+    {
+        struct sio_xen_op op = slot->ops[i];
+
+        barrier(); /* one copy: it is checked and used */
+        if ( !do_op(v, &op, &slot->ops[i].b) )
+            return fault("bad operation %u (%#x, %#lx, %#lx)",
+                         op.code, op.arg, op.a, op.b);
+    }
+    slot->n_ops = 0;
+
+    return true;
+}
+
+static int setup(struct domain *d, const struct sio_xen_setup *s)
+{
+    struct reflect_domain *rd;
+    struct page_info *page;
+    struct vcpu *v;
+    p2m_type_t t;
+    int rc = 0;
+
+    if ( s->version != SIO_XEN_VERSION || (s->slots | s->shared) & ~PAGE_MASK )
+        return -EINVAL;
+    if ( !paging_mode_hap(d) || nestedhvm_enabled(d) )
+        return -EOPNOTSUPP;
+
+    page = get_page_from_gfn(d, s->entry >> PAGE_SHIFT, &t, P2M_ALLOC);
+    if ( page )
+        put_page(page);
+    if ( !page || !p2m_is_ram(t) )
+        return -EINVAL;
+
+    rd = xzalloc_flex_struct(struct reflect_domain, vcpu, d->max_vcpus);
+    if ( !rd )
+        return -ENOMEM;
+
+    rd->setup = *s;
+    rd->start = NOW();
+    rwlock_init(&rd->lock);
+    spin_lock_init(&rd->posted_lock);
+
+    domain_lock(d);
+    if ( reflect_of(d) )
+        rc = -EEXIST;
+    else
+        rc = prepare_ring_for_helper(d, PFN_DOWN(s->shared), &rd->shared_page,
+                                     (void **)&rd->shared);
+    if ( rc )
+    {
+        domain_unlock(d);
+        xfree(rd);
+        return rc == -EEXIST ? rc : -EINVAL;
+    }
+    rd->prod = rd->shared->prod;
+    reflect_of(d) = rd;
+
+    for_each_vcpu ( d, v )
+    {
+        struct reflect_vcpu *r = &rd->vcpu[v->vcpu_id];
+
+        if ( prepare_ring_for_helper(d, PFN_DOWN(s->slots) + v->vcpu_id,
+                                     &r->slot_page, (void **)&r->slot) )
+        {
+            rc = -EINVAL;
+            break;
+        }
+        init_timer(&r->timer, timer_fn, v, v->processor);
+        init_timer(&r->posted_timer, timer_fn, v, v->processor);
+        r->vector = -1;
+        r->halted_rip = ~0ul;
+        firmware_context(v, r);
+    }
+
+    /* A vCPU that sees its part sees all of it. */
+    smp_wmb();
+    if ( !rc )
+        for_each_vcpu ( d, v )
+            v->arch.hvm.reflect = &rd->vcpu[v->vcpu_id];
+    domain_unlock(d);
+
+    return rc;
+}
+
+long reflect_op(unsigned long op, XEN_GUEST_HANDLE_PARAM(void) arg)
+{
+    struct vcpu *v = current;
+    struct reflect_vcpu *r = v->arch.hvm.reflect;
+    struct sio_xen_setup s;
+    int rc;
+
+    switch ( op )
+    {
+    case HVMOP_reflect_setup:
+        if ( copy_from_guest(&s, arg, 1) )
+            return -EFAULT;
+        rc = setup(v->domain, &s);
+        if ( rc == -EINVAL )
+            fault("setup with entry %#x, slots %#lx, shared page %#lx",
+                  s.entry, s.slots, s.shared);
+        return rc;
+
+    case HVMOP_reflect_return:
+        if ( !r || !r->active )
+            fault("return without entry");
+        else if ( do_ops(v) )
+            r->leave = true;
+        return 0;
+
+    default:
+        return r ? (do_ops(v), 0) : -ENODEV;
+    }
+}
+
+/* Pages and timers go when the domain dies; the rest with it, when no event can come any more. */
+void reflect_relinquish(struct domain *d)
+{
+    struct reflect_domain *rd = reflect_of(d);
+    unsigned int i;
+
+    if ( !rd )
+        return;
+
+    for ( i = 0; i < d->max_vcpus; i++ )
+        if ( rd->vcpu[i].slot )
+        {
+            kill_timer(&rd->vcpu[i].timer);
+            kill_timer(&rd->vcpu[i].posted_timer);
+            destroy_ring_for_helper((void **)&rd->vcpu[i].slot,
+                                    rd->vcpu[i].slot_page);
+        }
+    destroy_ring_for_helper((void **)&rd->shared, rd->shared_page);
+}
+
+/* --- save and restore --- */
+
+static int cf_check reflect_save(struct vcpu *v, hvm_domain_context_t *h)
+{
+    const struct reflect_vcpu *r = v->arch.hvm.reflect;
+    const struct reflect_domain *rd = reflect_of(v->domain);
+    struct hvm_reflect s;
+    unsigned int i;
+
+    if ( !r )
+        return 0;
+    if ( r->active ) /* not while suspended: see vcpu_start_shutdown_deferral() */
+        return -EBUSY;
+
+    s = (struct hvm_reflect){
+        .version = rd->setup.version, .entry = rd->setup.entry,
+        .slots = rd->setup.slots, .shared = rd->setup.shared,
+        .now_ns = NOW() - rd->start, .deadline = r->deadline,
+        .events = r->events, .vector = r->vector, .tell_taken = r->tell_taken,
+        .nr_ranges = rd->nr_ranges,
+    };
+    for ( i = 0; i < s.nr_ranges; i++ )
+    {
+        s.range[i].base = rd->range[i].base;
+        s.range[i].last = rd->range[i].last;
+        s.range[i].arg = SIO_XEN_MAP_ARG(rd->range[i].space, rd->range[i].kind,
+                                         rd->range[i].at);
+    }
+
+    return hvm_save_entry(REFLECT, v->vcpu_id, h, &s);
+}
+
+static int cf_check reflect_load(struct domain *d, hvm_domain_context_t *h)
+{
+    unsigned int i, id = hvm_load_instance(h);
+    struct vcpu *v = domain_vcpu(d, id);
+    struct reflect_domain *rd;
+    struct reflect_vcpu *r;
+    struct hvm_reflect s;
+    int rc;
+
+    if ( !v || hvm_load_entry(REFLECT, h, &s) )
+        return -EINVAL;
+
+    if ( !reflect_of(d) ) /* the first vCPU's record brings the domain's part */
+    {
+        rc = setup(d, &(struct sio_xen_setup){ s.version, s.entry, s.slots, s.shared });
+        if ( rc || s.nr_ranges > SIO_XEN_MAX_RANGES )
+            return rc ?: -EINVAL;
+        reflect_of(d)->start = NOW() - s.now_ns;
+        for ( i = 0; i < s.nr_ranges; i++ )
+            if ( !map_range(reflect_of(d), &(struct range){
+                                s.range[i].base, s.range[i].last, s.range[i].arg & 0xf,
+                                (s.range[i].arg >> 4) & 0xfff, s.range[i].arg >> 16 }) )
+                return -EINVAL;
+    }
+
+    rd = reflect_of(d);
+    r = &rd->vcpu[id];
+    r->deadline = s.deadline;
+    if ( r->deadline )
+        set_timer(&r->timer, rd->start + r->deadline);
+    r->events = (s.events & ~(SIO_XEN_EVENT_CHANNEL(SIO_XEN_MAX_CHANNELS) - 1)) |
+                SIO_XEN_EVENT_RESTORED;
+    r->vector = s.vector;
+    r->tell_taken = s.tell_taken;
+
+    return 0;
+}
+
+HVM_REGISTER_SAVE_RESTORE(REFLECT, reflect_save, reflect_load, 1, HVMSR_PER_VCPU);
