@@ -78,6 +78,7 @@ struct reflect_domain {
     struct reflect_vcpu vcpu[];
 };
 
+#define EVENT_BIT(e) (flsl(SIO_XEN_EVENT_##e) - 1)
 #define reflect_of(d) ((d)->arch.hvm.reflect)
 
 /* A mistake of the current domain: one line, and the end of it. */
@@ -112,7 +113,7 @@ static void notify(struct vcpu *v, unsigned int bit)
 
 static void cf_check timer_fn(void *data)
 {
-    notify(data, ilog2(SIO_XEN_EVENT_TIMER));
+    notify(data, EVENT_BIT(TIMER));
 }
 
 static void cf_check channel_fn(struct vcpu *v, unsigned int port)
@@ -461,7 +462,7 @@ void reflect_ack(struct vcpu *v, int vector)
     r->halted_rip = ~0ul;
     if ( vector >= 0 && cmpxchg(&r->vector, vector, -1) == vector &&
          r->tell_taken )
-        set_bit(ilog2(SIO_XEN_EVENT_TAKEN), &r->events);
+        set_bit(EVENT_BIT(TAKEN), &r->events);
 }
 
 void reflect_halt(struct vcpu *v)
@@ -556,7 +557,7 @@ static bool do_op(struct vcpu *v, const struct sio_xen_op *op, uint64_t *out)
     case SIO_XEN_OP_WAKE:
         w = domain_vcpu(d, op->arg);
         if ( w )
-            notify(w, ilog2(SIO_XEN_EVENT_WAKE));
+            notify(w, EVENT_BIT(WAKE));
         return w;
     }
 
