@@ -39,11 +39,6 @@ struct context {
     unsigned int shadow;
 };
 
-struct range {
-    uint64_t base, last;
-    unsigned int space, kind, at;
-};
-
 struct reflect_vcpu {
     bool active;         /* the firmware's context is loaded */
     bool enter, leave;   /* marks: to be done before the next entry */
@@ -65,18 +60,21 @@ struct reflect_vcpu {
 };
 
 struct reflect_domain {
-    struct sio_xen_setup setup;
+    struct hvm_reflect s; /* what the domain has registered, in the form in which it is saved */
     s_time_t start;
-    rwlock_t lock; /* ranges */
-    unsigned int nr_ranges;
-    struct range range[SIO_XEN_MAX_RANGES];
-    spinlock_t posted_lock; /* prod, and entries at prod */
-    uint32_t prod;
+    rwlock_t lock;        /* s.range[] */
+    spinlock_t posted_lock;
+    uint32_t prod;        /* the domain can write shared->prod */
     struct sio_xen_shared *shared;
     struct page_info *shared_page;
     evtchn_port_t channel[SIO_XEN_MAX_CHANNELS]; /* 0: not in use */
     struct reflect_vcpu vcpu[];
 };
+
+/* Of a range's arg: see SIO_XEN_MAP_ARG(). */
+#define SPACE(arg) ((arg) & 0xf)
+#define KIND(arg)  (((arg) >> 4) & 0xfff)
+#define AT(arg)    ((arg) >> 16)
 
 #define EVENT_BIT(e) (flsl(SIO_XEN_EVENT_##e) - 1)
 #define reflect_of(d) ((d)->arch.hvm.reflect)
@@ -128,51 +126,48 @@ static void cf_check channel_fn(struct vcpu *v, unsigned int port)
 
 /* --- ranges and requests --- */
 
-static const struct range *find_range(const struct reflect_domain *rd,
-                                      unsigned int space, uint64_t addr)
+/* The lock is held. */
+static struct hvm_reflect_range *find_range(struct reflect_domain *rd, unsigned int space,
+                                            uint64_t first, uint64_t last)
 {
     unsigned int i;
 
-    for ( i = 0; i < rd->nr_ranges; i++ )
-        if ( rd->range[i].space == space && rd->range[i].base <= addr &&
-             addr <= rd->range[i].last )
-            return &rd->range[i];
+    for ( i = 0; i < rd->s.nr_ranges; i++ )
+        if ( SPACE(rd->s.range[i].arg) == space && rd->s.range[i].base <= last &&
+             first <= rd->s.range[i].last )
+            return &rd->s.range[i];
 
     return NULL;
 }
 
-static bool map_range(struct reflect_domain *rd, const struct range *n)
+static bool map_range(struct reflect_domain *rd, const struct hvm_reflect_range *n)
 {
-    unsigned int i;
-    bool ok = n->base <= n->last && n->space <= 1 &&
-              !(n->kind & ~(SIO_XEN_POSTED | SIO_XEN_SHADOW)) &&
-              (n->space || n->last <= 0xffff) &&
-              (!(n->kind & SIO_XEN_SHADOW) ||
-               (n->last - n->base < sizeof(rd->shared->shadow) &&
-                n->at + (n->last - n->base) < sizeof(rd->shared->shadow)));
+    uint64_t len = n->last - n->base, limit = sizeof(rd->shared->shadow);
+    bool ok = n->base <= n->last && SPACE(n->arg) <= 1 &&
+              !(KIND(n->arg) & ~(SIO_XEN_POSTED | SIO_XEN_SHADOW)) &&
+              (SPACE(n->arg) || n->last <= 0xffff) &&
+              (!(KIND(n->arg) & SIO_XEN_SHADOW) || (len < limit && AT(n->arg) + len < limit));
 
     write_lock(&rd->lock);
-    for ( i = 0; i < rd->nr_ranges; i++ )
-        if ( rd->range[i].space == n->space && n->base <= rd->range[i].last &&
-             rd->range[i].base <= n->last )
-            ok = false;
-    if ( ok && (ok = rd->nr_ranges < ARRAY_SIZE(rd->range)) )
-        rd->range[rd->nr_ranges++] = *n;
+    ok = ok && rd->s.nr_ranges < ARRAY_SIZE(rd->s.range) &&
+         !find_range(rd, SPACE(n->arg), n->base, n->last);
+    if ( ok )
+        rd->s.range[rd->s.nr_ranges++] = *n;
     write_unlock(&rd->lock);
 
     return ok;
 }
 
-static bool unmap_range(struct reflect_domain *rd, const struct range *n)
+static bool unmap_range(struct reflect_domain *rd, const struct hvm_reflect_range *n)
 {
-    struct range *r;
+    struct hvm_reflect_range *r;
     bool ok;
 
     write_lock(&rd->lock);
-    r = (struct range *)find_range(rd, n->space, n->base);
+    r = find_range(rd, SPACE(n->arg), n->base, n->last);
     ok = r && r->base == n->base && r->last == n->last;
     if ( ok )
-        *r = rd->range[--rd->nr_ranges];
+        *r = rd->s.range[--rd->s.nr_ranges];
     write_unlock(&rd->lock);
 
     return ok;
@@ -233,15 +228,16 @@ int reflect_io(ioreq_t *p)
     struct vcpu_io *vio = &v->io;
     struct reflect_vcpu *r = v->arch.hvm.reflect;
     struct reflect_domain *rd = reflect_of(v->domain);
-    const struct range *hit;
-    struct range range;
+    const struct hvm_reflect_range *hit;
+    struct hvm_reflect_range range;
+    unsigned int space = p->type == IOREQ_TYPE_COPY;
     bool single = p->count == 1 && !p->data_is_ptr;
 
     if ( likely(!r) )
         return X86EMUL_UNHANDLEABLE;
 
     read_lock(&rd->lock);
-    hit = find_range(rd, p->type == IOREQ_TYPE_COPY, p->addr);
+    hit = find_range(rd, space, p->addr, p->addr);
     if ( hit )
         range = *hit;
     read_unlock(&rd->lock);
@@ -250,21 +246,19 @@ int reflect_io(ioreq_t *p)
 
     if ( r->active )
     {
-        fault("the firmware touched %s %#lx",
-              p->type == IOREQ_TYPE_COPY ? "memory" : "port", p->addr);
+        fault("the firmware touched %s %#lx", space ? "memory" : "port", p->addr);
         return X86EMUL_UNHANDLEABLE;
     }
 
-    if ( single && p->dir == IOREQ_READ && (range.kind & SIO_XEN_SHADOW) &&
+    if ( single && p->dir == IOREQ_READ && (KIND(range.arg) & SIO_XEN_SHADOW) &&
          p->addr + p->size - 1 <= range.last )
     {
-        memcpy(&p->data, &rd->shared->shadow[range.at + p->addr - range.base],
-               p->size);
+        memcpy(&p->data, &rd->shared->shadow[AT(range.arg) + p->addr - range.base], p->size);
         vio->req.state = STATE_IOREQ_NONE;
         return X86EMUL_OKAY;
     }
 
-    if ( single && p->dir == IOREQ_WRITE && (range.kind & SIO_XEN_POSTED) &&
+    if ( single && p->dir == IOREQ_WRITE && (KIND(range.arg) & SIO_XEN_POSTED) &&
          post(v, p) )
     {
         vio->req.state = STATE_IOREQ_NONE;
@@ -279,8 +273,7 @@ int reflect_io(ioreq_t *p)
         return X86EMUL_RETRY;
     }
 
-    write_request(v, p, p->type == IOREQ_TYPE_COPY ? SIO_XEN_REQ_MMIO
-                                                   : SIO_XEN_REQ_PIO);
+    write_request(v, p, space ? SIO_XEN_REQ_MMIO : SIO_XEN_REQ_PIO);
     return ioreq_needs_completion(&vio->req) ? X86EMUL_RETRY : X86EMUL_OKAY;
 }
 
@@ -289,14 +282,13 @@ int reflect_io(ioreq_t *p)
 static void firmware_context(const struct vcpu *v, struct reflect_vcpu *r)
 {
     struct context *c = &r->other;
-    const struct sio_xen_setup *setup = &reflect_of(v->domain)->setup;
+    const struct hvm_reflect *s = &reflect_of(v->domain)->s;
     unsigned int i;
 
     *c = (struct context){
         .regs = {
-            .rip = setup->entry, .rflags = X86_EFLAGS_MBS,
-            .rax = SIO_XEN_ENTRY_MAGIC, .rcx = v->vcpu_id, .rdx = setup->shared,
-            .rbx = setup->slots + v->vcpu_id * PAGE_SIZE,
+            .rip = s->entry, .rflags = X86_EFLAGS_MBS, .rax = SIO_XEN_ENTRY_MAGIC,
+            .rbx = s->slots + v->vcpu_id * PAGE_SIZE, .rcx = v->vcpu_id, .rdx = s->shared,
         },
         .cr0 = X86_CR0_PE | X86_CR0_ET,
     };
@@ -479,9 +471,8 @@ static bool do_op(struct vcpu *v, const struct sio_xen_op *op, uint64_t *out)
     struct vcpu *w;
     struct reflect_vcpu *r = v->arch.hvm.reflect, *t;
     struct reflect_domain *rd = reflect_of(d);
-    struct range range = {
-        .base = op->a, .last = op->a + op->b - 1, .space = op->arg & 0xf,
-        .kind = (op->arg >> 4) & 0xfff, .at = op->arg >> 16,
+    struct hvm_reflect_range range = {
+        .base = op->a, .last = op->a + op->b - 1, .arg = op->arg,
     };
     unsigned int n = array_index_nospec(op->arg, SIO_XEN_MAX_CHANNELS);
     int port;
@@ -529,7 +520,7 @@ static bool do_op(struct vcpu *v, const struct sio_xen_op *op, uint64_t *out)
         return true;
 
     case SIO_XEN_OP_CHANNEL:
-        if ( op->arg != n || rd->channel[n] )
+        if ( op->arg != n || rd->channel[n] || op->a != (domid_t)op->a )
             return false;
         port = alloc_unbound_xen_event_channel(d, v->vcpu_id, op->a, channel_fn);
         if ( port <= 0 )
@@ -586,13 +577,13 @@ static bool do_ops(struct vcpu *v)
     return true;
 }
 
-static int setup(struct domain *d, const struct sio_xen_setup *s)
+static int setup(struct domain *d, const struct hvm_reflect *s)
 {
     struct reflect_domain *rd;
     struct page_info *page;
     struct vcpu *v;
     p2m_type_t t;
-    int rc = 0;
+    int rc;
 
     if ( s->version != SIO_XEN_VERSION || (s->slots | s->shared) & ~PAGE_MASK )
         return -EINVAL;
@@ -609,17 +600,16 @@ static int setup(struct domain *d, const struct sio_xen_setup *s)
     if ( !rd )
         return -ENOMEM;
 
-    rd->setup = *s;
-    rd->start = NOW();
+    rd->s = *s;
+    rd->s.nr_ranges = 0;
+    rd->start = NOW() - s->now_ns;
     rwlock_init(&rd->lock);
     spin_lock_init(&rd->posted_lock);
 
     domain_lock(d);
-    if ( reflect_of(d) )
-        rc = -EEXIST;
-    else
-        rc = prepare_ring_for_helper(d, PFN_DOWN(s->shared), &rd->shared_page,
-                                     (void **)&rd->shared);
+    rc = reflect_of(d) ? -EEXIST
+                       : prepare_ring_for_helper(d, PFN_DOWN(s->shared), &rd->shared_page,
+                                                 (void **)&rd->shared);
     if ( rc )
     {
         domain_unlock(d);
@@ -633,12 +623,10 @@ static int setup(struct domain *d, const struct sio_xen_setup *s)
     {
         struct reflect_vcpu *r = &rd->vcpu[v->vcpu_id];
 
-        if ( prepare_ring_for_helper(d, PFN_DOWN(s->slots) + v->vcpu_id,
-                                     &r->slot_page, (void **)&r->slot) )
-        {
-            rc = -EINVAL;
+        rc = rc ?: prepare_ring_for_helper(d, PFN_DOWN(s->slots) + v->vcpu_id,
+                                           &r->slot_page, (void **)&r->slot);
+        if ( rc )
             break;
-        }
         init_timer(&r->timer, timer_fn, v, v->processor);
         init_timer(&r->posted_timer, timer_fn, v, v->processor);
         r->vector = -1;
@@ -646,14 +634,12 @@ static int setup(struct domain *d, const struct sio_xen_setup *s)
         firmware_context(v, r);
     }
 
-    /* A vCPU that sees its part sees all of it. */
-    smp_wmb();
-    if ( !rc )
-        for_each_vcpu ( d, v )
-            v->arch.hvm.reflect = &rd->vcpu[v->vcpu_id];
+    smp_wmb(); /* whoever sees a vCPU's part sees all of it */
+    for_each_vcpu ( d, v )
+        v->arch.hvm.reflect = rc ? NULL : &rd->vcpu[v->vcpu_id];
     domain_unlock(d);
 
-    return rc;
+    return rc ? -EINVAL : 0;
 }
 
 long reflect_op(unsigned long op, XEN_GUEST_HANDLE_PARAM(void) arg)
@@ -668,7 +654,9 @@ long reflect_op(unsigned long op, XEN_GUEST_HANDLE_PARAM(void) arg)
     case HVMOP_reflect_setup:
         if ( copy_from_guest(&s, arg, 1) )
             return -EFAULT;
-        rc = setup(v->domain, &s);
+        rc = setup(v->domain, &(struct hvm_reflect){
+                       .version = s.version, .entry = s.entry,
+                       .slots = s.slots, .shared = s.shared });
         if ( rc == -EINVAL )
             fault("setup with entry %#x, slots %#lx, shared page %#lx",
                   s.entry, s.slots, s.shared);
@@ -713,64 +701,51 @@ static int cf_check reflect_save(struct vcpu *v, hvm_domain_context_t *h)
     const struct reflect_vcpu *r = v->arch.hvm.reflect;
     const struct reflect_domain *rd = reflect_of(v->domain);
     struct hvm_reflect s;
-    unsigned int i;
 
     if ( !r )
         return 0;
     if ( r->active ) /* not while suspended: see vcpu_start_shutdown_deferral() */
         return -EBUSY;
 
-    s = (struct hvm_reflect){
-        .version = rd->setup.version, .entry = rd->setup.entry,
-        .slots = rd->setup.slots, .shared = rd->setup.shared,
-        .now_ns = NOW() - rd->start, .deadline = r->deadline,
-        .events = r->events, .vector = r->vector, .tell_taken = r->tell_taken,
-        .nr_ranges = rd->nr_ranges,
-    };
-    for ( i = 0; i < s.nr_ranges; i++ )
-    {
-        s.range[i].base = rd->range[i].base;
-        s.range[i].last = rd->range[i].last;
-        s.range[i].arg = SIO_XEN_MAP_ARG(rd->range[i].space, rd->range[i].kind,
-                                         rd->range[i].at);
-    }
+    s = rd->s;
+    s.now_ns = NOW() - rd->start;
+    s.deadline = r->deadline;
+    s.events = r->events;
+    s.vector = r->vector;
+    s.tell_taken = r->tell_taken;
 
     return hvm_save_entry(REFLECT, v->vcpu_id, h, &s);
 }
 
 static int cf_check reflect_load(struct domain *d, hvm_domain_context_t *h)
 {
-    unsigned int i, id = hvm_load_instance(h);
-    struct vcpu *v = domain_vcpu(d, id);
-    struct reflect_domain *rd;
+    struct vcpu *v = domain_vcpu(d, hvm_load_instance(h));
     struct reflect_vcpu *r;
     struct hvm_reflect s;
+    unsigned int i;
     int rc;
 
-    if ( !v || hvm_load_entry(REFLECT, h, &s) )
+    if ( !v || hvm_load_entry(REFLECT, h, &s) || s.nr_ranges > SIO_XEN_MAX_RANGES )
         return -EINVAL;
 
     if ( !reflect_of(d) ) /* the first vCPU's record brings the domain's part */
     {
-        rc = setup(d, &(struct sio_xen_setup){ s.version, s.entry, s.slots, s.shared });
-        if ( rc || s.nr_ranges > SIO_XEN_MAX_RANGES )
-            return rc ?: -EINVAL;
-        reflect_of(d)->start = NOW() - s.now_ns;
-        for ( i = 0; i < s.nr_ranges; i++ )
-            if ( !map_range(reflect_of(d), &(struct range){
-                                s.range[i].base, s.range[i].last, s.range[i].arg & 0xf,
-                                (s.range[i].arg >> 4) & 0xfff, s.range[i].arg >> 16 }) )
-                return -EINVAL;
+        rc = setup(d, &s);
+        for ( i = 0; !rc && i < s.nr_ranges; i++ )
+            rc = map_range(reflect_of(d), &s.range[i]) ? 0 : -EINVAL;
+        if ( rc )
+            return rc;
     }
 
-    rd = reflect_of(d);
-    r = &rd->vcpu[id];
-    r->deadline = s.deadline;
+    r = v->arch.hvm.reflect;
+    if ( !r )
+        return -EINVAL;
+    r->deadline = min_t(uint64_t, s.deadline, STIME_MAX / 2);
     if ( r->deadline )
-        set_timer(&r->timer, rd->start + r->deadline);
+        set_timer(&r->timer, reflect_of(d)->start + r->deadline);
     r->events = (s.events & ~(SIO_XEN_EVENT_CHANNEL(SIO_XEN_MAX_CHANNELS) - 1)) |
                 SIO_XEN_EVENT_RESTORED;
-    r->vector = s.vector;
+    r->vector = s.vector <= 0xff ? s.vector : -1;
     r->tell_taken = s.tell_taken;
 
     return 0;

@@ -27,7 +27,10 @@ closure() {
 		seen+="$p "
 		echo "$p"
 		while read -r q; do
-			case $q in lib*) todo+=("$q") ;; esac
+			case $q in
+			libc6 | libgcc-s1 | libcrypt1) ;; # the host's, never older
+			lib*) todo+=("$q") ;;
+			esac
 		done < <(apt-cache "${apt_opts[@]}" depends -i "$p" | sed -n 's/^ *\(Pre\)\?Depends: \([^<>]*\)$/\2/p')
 	done
 }
