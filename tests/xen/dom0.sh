@@ -6,6 +6,18 @@ set -u
 kernel=$1
 shift
 
+# QEMU's libraries for QEMU alone. (It wants a keymap even for no screen.)
+qemu=/tmp/qemu
+mkdir -p $qemu.d/keymaps
+echo 'map 0x409' >$qemu.d/keymaps/en-us
+cat >$qemu <<QEMU
+#!/bin/sh
+LD_LIBRARY_PATH=$SIO_XEN_QEMU/usr/lib/x86_64-linux-gnu:$SIO_XEN_QEMU/usr/lib/x86_64-linux-gnu/pulseaudio:\$LD_LIBRARY_PATH
+export LD_LIBRARY_PATH
+exec $SIO_XEN_QEMU/usr/libexec/xen-qemu-system-i386 -L $qemu.d "\$@"
+QEMU
+chmod +x $qemu
+
 say() { printf '%s\n' "$*"; }
 free_memory() { xl info 2>/dev/null | sed -n 's/^free_memory *: //p'; }
 
@@ -13,11 +25,26 @@ xl dmesg -c >/dev/null 2>&1
 mem=
 for test in "$@"; do
 	name=${test%%=*} expected=${test#*=}
+	case $name in
+	hvm) # the image takes hvmloader's place
+		how='type = "hvm"
+		firmware_override = "'$kernel'"
+		device_model_version = "qemu-xen"
+		device_model_override = "'$qemu'"
+		vga = "none"
+		vnc = 0
+		nographic = 1
+		serial = "none"'
+		;;
+	*)
+		how='type = "pvh"
+		kernel = "'$kernel'"
+		cmdline = "'$name'"'
+		;;
+	esac
 	cat >/tmp/domain.cfg <<-CFG
 	name = "sio"
-	type = "pvh"
-	kernel = "$kernel"
-	cmdline = "$name"
+	$how
 	memory = 32
 	vcpus = 2
 	tsc_mode = "native"

@@ -14,7 +14,7 @@ xen_dir=${SIO_XEN:-$root/build/xen}
 
 variant=debug times=
 tests=(
-	without=end all=end flood=end slot-page-gone=end
+	without=end all=end hvm=end flood=end slot-page-gone=end
 	entry-no-ram=crash slots-no-ram=crash slots-unaligned=crash shared-no-ram=crash
 	return-without-setup=crash return-without-entry=crash entry-garbage=crash
 	nested-port=crash nested-memory=crash jump-nowhere=crash guest-overwrites-firmware=crash
@@ -51,7 +51,7 @@ status=0
 "$root/tools/xen/build.sh" "$variant" >/dev/null || status=$?
 [ "$status" != 77 ] || skip "Xen's source can't be fetched"
 [ "$status" = 0 ] || die "Xen can't be built"
-"$root/tools/xen/fetch.sh" || status=$?
+"$root/tools/xen/fetch.sh" --qemu || status=$?
 [ "$status" != 77 ] || skip "Debian's Xen packages can't be fetched"
 [ "$status" = 0 ] || die "no Xen user space"
 
@@ -74,7 +74,7 @@ if [ -n "$times" ]; then
 	echo "unpatched Xen:"
 	lab --stock --timeout 150 "$root/tests/xen/dom0.sh" "$kernel" time-stock=end | tee -a "$out"
 	echo "our Xen:"
-	lab --release --timeout 150 "$root/tests/xen/dom0.sh" "$kernel" time-stock=end time=end | tee -a "$out"
+	lab --release --timeout 150 "$root/tests/xen/dom0.sh" "$kernel" time-stock=end time=end hvm=end | tee -a "$out"
 else
 	lab "--$variant" --timeout 900 "$root/tests/xen/dom0.sh" "$kernel" "${tests[@]}" | tee -a "$out"
 fi

@@ -17,7 +17,7 @@ mkdir -p /etc/xen /var/run/xen /var/lock /run/xenstored /var/lib/xen /var/log/xe
 cp -a "$xen/etc/xen/." /etc/xen/
 export LD_LIBRARY_PATH=$xen/usr/lib/x86_64-linux-gnu:$xen/lib/x86_64-linux-gnu
 export PATH=/usr/lib/xen-4.17/bin:$xen/usr/sbin:$xen/usr/bin:$PATH
-export SIO_DOM0=1
+export SIO_XEN_QEMU=${SIO_XEN:-$root/build/xen}/qemu # of tools/xen/fetch.sh --qemu
 
 mount -t xenfs xenfs /proc/xen
 [ "$(cat /proc/xen/capabilities)" = control_d ] || fail "this is no dom0"
