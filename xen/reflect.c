@@ -12,29 +12,23 @@
 #include <xen/event.h>
 #include <xen/guest_access.h>
 #include <xen/ioreq.h>
-#include <xen/lib.h>
 #include <xen/nospec.h>
-#include <xen/sched.h>
 #include <xen/timer.h>
 
 #include <asm/hvm/emulate.h>
-#include <asm/hvm/hvm.h>
 #include <asm/hvm/irq.h>
 #include <asm/hvm/reflect.h>
 #include <asm/hvm/save.h>
 #include <asm/hvm/vmx/vmx.h>
 #include <asm/hvm/nestedhvm.h>
-#include <asm/p2m.h>
 #include <asm/paging.h>
-
-#include <public/hvm/reflect.h>
 
 #define POSTED_DELAY MILLISECS(1)
 
 struct context {
     struct cpu_user_regs regs;
     struct segment_register seg[x86_seg_idtr + 1];
-    unsigned long cr0, cr2, cr3, cr4, efer;
+    unsigned long cr[5], efer;
     unsigned long event, error, insn_len; /* to be injected at the next entry */
     unsigned int shadow;
 };
@@ -42,11 +36,8 @@ struct context {
 struct reflect_vcpu {
     bool active;         /* the firmware's context is loaded */
     bool enter, leave;   /* marks: to be done before the next entry */
-    unsigned long events;
-    int vector;          /* for the guest; -1: none */
-    bool tell_taken;
-    unsigned long halted_rip; /* behind the last HLT, no interrupt since */
-    uint64_t deadline;
+    struct hvm_reflect_vcpu s; /* vector: for the guest to take, or SIO_XEN_NO_VECTOR */
+    unsigned long halted_rip;  /* behind the last HLT, no interrupt since */
     struct timer timer, posted_timer;
 
     struct context other;
@@ -62,7 +53,7 @@ struct reflect_vcpu {
 struct reflect_domain {
     struct hvm_reflect s; /* what the domain has registered, in the form in which it is saved */
     s_time_t start;
-    rwlock_t lock;        /* s.range[] */
+    rwlock_t lock;        /* s.range[], channel[] */
     spinlock_t posted_lock;
     uint32_t prod;        /* the domain can write shared->prod */
     struct sio_xen_shared *shared;
@@ -100,12 +91,12 @@ bool reflect_event_pending(const struct vcpu *v)
 {
     const struct reflect_vcpu *r = v->arch.hvm.reflect;
 
-    return r && !r->active && r->events;
+    return r && !r->active && r->s.events;
 }
 
 static void notify(struct vcpu *v, unsigned int bit)
 {
-    set_bit(bit, &v->arch.hvm.reflect->events);
+    set_bit(bit, &v->arch.hvm.reflect->s.events);
     vcpu_kick(v);
 }
 
@@ -140,33 +131,24 @@ static struct hvm_reflect_range *find_range(struct reflect_domain *rd, unsigned 
     return NULL;
 }
 
-static bool map_range(struct reflect_domain *rd, const struct hvm_reflect_range *n)
+static bool map_range(struct reflect_domain *rd, const struct hvm_reflect_range *n, bool map)
 {
     uint64_t len = n->last - n->base, limit = sizeof(rd->shared->shadow);
+    struct hvm_reflect_range *r;
     bool ok = n->base <= n->last && SPACE(n->arg) <= 1 &&
               !(KIND(n->arg) & ~(SIO_XEN_POSTED | SIO_XEN_SHADOW)) &&
               (SPACE(n->arg) || n->last <= 0xffff) &&
               (!(KIND(n->arg) & SIO_XEN_SHADOW) || (len < limit && AT(n->arg) + len < limit));
 
     write_lock(&rd->lock);
-    ok = ok && rd->s.nr_ranges < ARRAY_SIZE(rd->s.range) &&
-         !find_range(rd, SPACE(n->arg), n->base, n->last);
-    if ( ok )
-        rd->s.range[rd->s.nr_ranges++] = *n;
-    write_unlock(&rd->lock);
-
-    return ok;
-}
-
-static bool unmap_range(struct reflect_domain *rd, const struct hvm_reflect_range *n)
-{
-    struct hvm_reflect_range *r;
-    bool ok;
-
-    write_lock(&rd->lock);
     r = find_range(rd, SPACE(n->arg), n->base, n->last);
-    ok = r && r->base == n->base && r->last == n->last;
-    if ( ok )
+    if ( map )
+        ok = ok && !r && rd->s.nr_ranges < ARRAY_SIZE(rd->s.range);
+    else
+        ok = ok && r && r->base == n->base && r->last == n->last;
+    if ( ok && map )
+        rd->s.range[rd->s.nr_ranges++] = *n;
+    else if ( ok )
         *r = rd->s.range[--rd->s.nr_ranges];
     write_unlock(&rd->lock);
 
@@ -204,16 +186,11 @@ static void write_request(struct vcpu *v, const ioreq_t *p, unsigned int kind)
     struct reflect_vcpu *r = v->arch.hvm.reflect;
 
     r->slot->req = (struct sio_xen_request){
-        .kind = kind,
-        .write = p->dir == IOREQ_WRITE,
-        .size = p->size,
-        .flags = (p->data_is_ptr ? SIO_XEN_REQ_PTR : 0) |
-                 (p->df ? SIO_XEN_REQ_DOWN : 0),
-        .count = p->count,
-        .addr = p->addr,
-        .data = p->data,
+        .kind = kind, .write = p->dir == IOREQ_WRITE, .size = p->size, .count = p->count,
+        .flags = (p->data_is_ptr ? SIO_XEN_REQ_PTR : 0) | (p->df ? SIO_XEN_REQ_DOWN : 0),
+        .addr = p->addr, .data = p->data,
         .now_ns = NOW() - reflect_of(v->domain)->start,
-        .events = xchg(&r->events, 0),
+        .events = xchg(&r->s.events, 0),
     };
     r->enter = true;
 }
@@ -250,29 +227,22 @@ int reflect_io(ioreq_t *p)
         return X86EMUL_UNHANDLEABLE;
     }
 
+    vio->req.state = STATE_IOREQ_NONE;
+    if ( single && p->dir == IOREQ_WRITE && (KIND(range.arg) & SIO_XEN_POSTED) && post(v, p) )
+        return X86EMUL_OKAY;
     if ( single && p->dir == IOREQ_READ && (KIND(range.arg) & SIO_XEN_SHADOW) &&
          p->addr + p->size - 1 <= range.last )
     {
         memcpy(&p->data, &rd->shared->shadow[AT(range.arg) + p->addr - range.base], p->size);
-        vio->req.state = STATE_IOREQ_NONE;
-        return X86EMUL_OKAY;
-    }
-
-    if ( single && p->dir == IOREQ_WRITE && (KIND(range.arg) & SIO_XEN_POSTED) &&
-         post(v, p) )
-    {
-        vio->req.state = STATE_IOREQ_NONE;
         return X86EMUL_OKAY;
     }
 
     /* As for an ioreq server: nothing begins while the domain is suspended. */
-    if ( unlikely(!vcpu_start_shutdown_deferral(v)) )
-    {
-        vio->suspended = true;
-        vio->req.state = STATE_IOREQ_NONE;
+    vio->suspended = !vcpu_start_shutdown_deferral(v);
+    if ( unlikely(vio->suspended) )
         return X86EMUL_RETRY;
-    }
 
+    vio->req.state = STATE_IOREQ_READY;
     write_request(v, p, space ? SIO_XEN_REQ_MMIO : SIO_XEN_REQ_PIO);
     return ioreq_needs_completion(&vio->req) ? X86EMUL_RETRY : X86EMUL_OKAY;
 }
@@ -290,7 +260,7 @@ static void firmware_context(const struct vcpu *v, struct reflect_vcpu *r)
             .rip = s->entry, .rflags = X86_EFLAGS_MBS, .rax = SIO_XEN_ENTRY_MAGIC,
             .rbx = s->slots + v->vcpu_id * PAGE_SIZE, .rcx = v->vcpu_id, .rdx = s->shared,
         },
-        .cr0 = X86_CR0_PE | X86_CR0_ET,
+        .cr = { X86_CR0_PE | X86_CR0_ET },
     };
     for ( i = 0; i <= x86_seg_gs; i++ )
         c->seg[i] = (struct segment_register){ .attr = 0xc93, .limit = ~0u };
@@ -304,15 +274,12 @@ static void swap_context(struct vcpu *v, struct context *c)
     struct vmcb_struct *vmcb = v->arch.hvm.svm.vmcb;
     struct context old = {
         .regs = *guest_cpu_user_regs(),
-        .cr0 = v->arch.hvm.guest_cr[0],
-        .cr2 = v->arch.hvm.guest_cr[2],
-        .cr3 = v->arch.hvm.guest_cr[3],
-        .cr4 = v->arch.hvm.guest_cr[4],
         .efer = v->arch.hvm.guest_efer,
         .shadow = alternative_call(hvm_funcs.get_interrupt_shadow, v),
     };
     unsigned int i;
 
+    memcpy(old.cr, v->arch.hvm.guest_cr, sizeof(old.cr));
     for ( i = 0; i < ARRAY_SIZE(old.seg); i++ )
         hvm_get_segment_register(v, i, &old.seg[i]);
 
@@ -329,14 +296,11 @@ static void swap_context(struct vcpu *v, struct context *c)
     {
         old.event = vmcb->event_inj.raw;
         vmcb->event_inj.raw = c->event;
-        old.cr2 = vmcb_get_cr2(vmcb); /* guest_cr[2] is not kept up to date */
+        old.cr[2] = vmcb_get_cr2(vmcb); /* guest_cr[2] is not kept up to date */
     }
 
     *guest_cpu_user_regs() = c->regs;
-    v->arch.hvm.guest_cr[0] = c->cr0;
-    v->arch.hvm.guest_cr[2] = c->cr2;
-    v->arch.hvm.guest_cr[3] = c->cr3;
-    v->arch.hvm.guest_cr[4] = c->cr4;
+    memcpy(v->arch.hvm.guest_cr, c->cr, sizeof(c->cr));
     v->arch.hvm.guest_efer = c->efer;
     hvm_update_guest_cr(v, 0);
     hvm_update_guest_cr(v, 2);
@@ -350,10 +314,8 @@ static void swap_context(struct vcpu *v, struct context *c)
     *c = old;
 }
 
-static void enter(struct vcpu *v)
+static void enter(struct vcpu *v, struct reflect_vcpu *r)
 {
-    struct reflect_vcpu *r = v->arch.hvm.reflect;
-
     r->req = v->io.req;
     r->completion = v->io.completion;
     r->hvio = v->arch.hvm.hvm_io;
@@ -363,31 +325,24 @@ static void enter(struct vcpu *v)
     r->active = true;
 }
 
-/* INIT and SIPI of vCPUs that were in the firmware wait for this; their senders are paused. */
-static void resume_init(struct domain *d)
+static void leave(struct vcpu *v, struct reflect_vcpu *r)
 {
-    struct vcpu *v;
-
-    for_each_vcpu ( d, v )
-        if ( vcpu_vlapic(v)->init_sipi.icr )
-            tasklet_schedule(&vcpu_vlapic(v)->init_sipi.tasklet);
-}
-
-static void leave(struct vcpu *v)
-{
-    struct reflect_vcpu *r = v->arch.hvm.reflect;
     bool forward = xchg(&r->slot->flags, 0) & SIO_XEN_FORWARD;
     struct ioreq_server *s;
-    ioreq_t p;
+    ioreq_t p = r->req;
+    struct vcpu *w;
 
     hvmemul_cancel(v);
     swap_context(v, &r->other);
-    v->io.req = p = r->req;
+    v->io.req = p;
     v->io.completion = r->completion;
     v->arch.hvm.hvm_io = r->hvio;
     r->leave = r->active = false;
 
-    resume_init(v->domain);
+    /* INIT and SIPI that found us in the firmware are tried again. */
+    for_each_vcpu ( v->domain, w )
+        if ( vcpu_vlapic(w)->init_sipi.icr )
+            tasklet_schedule(&vcpu_vlapic(w)->init_sipi.tasklet);
 
     if ( p.state != STATE_IOREQ_READY ) /* it was an event */
     {
@@ -398,8 +353,7 @@ static void leave(struct vcpu *v)
     }
 
     /* What an instruction to be emulated again has read so far is read again. */
-    if ( r->completion == VIO_mmio_completion ||
-         r->completion == VIO_realmode_completion )
+    if ( r->completion == VIO_mmio_completion || r->completion == VIO_realmode_completion )
         hvmemul_cache_restore(v, 0);
 
     if ( forward && (s = ioreq_server_select(v->domain, &p)) != NULL &&
@@ -419,42 +373,39 @@ bool reflect_assist(struct vcpu *v)
     struct reflect_vcpu *r = v->arch.hvm.reflect;
 
     if ( r->leave )
-        leave(v); /* may set enter: an instruction can do several accesses */
+        leave(v, r); /* may set enter: an instruction can do several accesses */
 
-    if ( !r->active && !r->enter && r->events &&
+    if ( !r->active && !r->enter && r->s.events &&
          v->io.req.state == STATE_IOREQ_NONE && vcpu_start_shutdown_deferral(v) )
         write_request(v, &(ioreq_t){ .dir = IOREQ_READ }, SIO_XEN_REQ_EVENT);
 
     if ( r->enter )
-        enter(v);
+        enter(v, r);
 
     return r->active;
 }
 
 bool reflect_triple_fault(struct vcpu *v)
 {
-    return reflect_active(v) && !fault("triple fault of the firmware at %#lx",
-                                       guest_cpu_user_regs()->rip);
+    return reflect_active(v) &&
+           !fault("triple fault of the firmware at %#lx", guest_cpu_user_regs()->rip);
 }
 
 /* --- interrupts --- */
 
 int reflect_vector(const struct vcpu *v)
 {
-    return v->arch.hvm.reflect ? v->arch.hvm.reflect->vector : -1;
+    return v->arch.hvm.reflect ? (int)v->arch.hvm.reflect->s.vector : -1;
 }
 
 void reflect_ack(struct vcpu *v, int vector)
 {
     struct reflect_vcpu *r = v->arch.hvm.reflect;
 
-    if ( !r )
-        return;
-
-    r->halted_rip = ~0ul;
-    if ( vector >= 0 && cmpxchg(&r->vector, vector, -1) == vector &&
-         r->tell_taken )
-        set_bit(EVENT_BIT(TAKEN), &r->events);
+    if ( r )
+        r->halted_rip = ~0ul;
+    if ( r && vector >= 0 && cmpxchg(&r->s.vector, vector, SIO_XEN_NO_VECTOR) == vector && r->s.tell_taken )
+        set_bit(EVENT_BIT(TAKEN), &r->s.events);
 }
 
 void reflect_halt(struct vcpu *v)
@@ -471,9 +422,7 @@ static bool do_op(struct vcpu *v, const struct sio_xen_op *op, uint64_t *out)
     struct vcpu *w;
     struct reflect_vcpu *r = v->arch.hvm.reflect, *t;
     struct reflect_domain *rd = reflect_of(d);
-    struct hvm_reflect_range range = {
-        .base = op->a, .last = op->a + op->b - 1, .arg = op->arg,
-    };
+    struct hvm_reflect_range range = { op->a, op->a + op->b - 1, op->arg };
     unsigned int n = array_index_nospec(op->arg, SIO_XEN_MAX_CHANNELS);
     int port;
 
@@ -494,15 +443,13 @@ static bool do_op(struct vcpu *v, const struct sio_xen_op *op, uint64_t *out)
         return !hvm_inject_msi(d, op->a, op->arg);
 
     case SIO_XEN_OP_MAP:
-        return map_range(rd, &range);
-
     case SIO_XEN_OP_UNMAP:
-        return unmap_range(rd, &range);
+        return map_range(rd, &range, op->code == SIO_XEN_OP_MAP);
 
     case SIO_XEN_OP_TIMER:
-        r->deadline = min_t(uint64_t, op->a, STIME_MAX / 2);
-        if ( r->deadline )
-            set_timer(&r->timer, rd->start + r->deadline);
+        r->s.deadline = min_t(uint64_t, op->a, STIME_MAX / 2);
+        if ( r->s.deadline )
+            set_timer(&r->timer, rd->start + r->s.deadline);
         else
             stop_timer(&r->timer);
         return true;
@@ -512,9 +459,9 @@ static bool do_op(struct vcpu *v, const struct sio_xen_op *op, uint64_t *out)
         if ( !w || (op->arg > 0xff && op->arg != SIO_XEN_NO_VECTOR) )
             return false;
         t = w->arch.hvm.reflect;
-        t->tell_taken = op->b & 1;
+        t->s.tell_taken = op->b & 1;
         smp_wmb(); /* whoever takes the vector sees tell_taken */
-        ACCESS_ONCE(t->vector) = op->arg;
+        ACCESS_ONCE(t->s.vector) = op->arg;
         if ( w != v )
             vcpu_kick(w);
         return true;
@@ -523,26 +470,27 @@ static bool do_op(struct vcpu *v, const struct sio_xen_op *op, uint64_t *out)
         if ( op->arg != n || rd->channel[n] || op->a != (domid_t)op->a )
             return false;
         port = alloc_unbound_xen_event_channel(d, v->vcpu_id, op->a, channel_fn);
-        if ( port <= 0 )
-            return false;
-        if ( cmpxchg(&rd->channel[n], 0, port) )
+        if ( port > 0 && cmpxchg(&rd->channel[n], 0, port) )
         {
             free_xen_event_channel(d, port);
             return false;
         }
         *out = port;
-        return true;
+        return port > 0;
 
     case SIO_XEN_OP_CLOSE:
     case SIO_XEN_OP_NOTIFY:
-        if ( op->arg != n )
-            return false;
-        port = op->code == SIO_XEN_OP_CLOSE ? xchg(&rd->channel[n], 0)
-                                            : rd->channel[n];
-        if ( port && op->code == SIO_XEN_OP_CLOSE )
-            free_xen_event_channel(d, port);
-        else if ( port )
+        /* Exclusive: a port that has been closed can be one of the guest's own. */
+        write_lock(&rd->lock);
+        port = op->arg == n ? rd->channel[n] : 0;
+        if ( port && op->code == SIO_XEN_OP_NOTIFY )
             notify_via_xen_event_channel(d, port);
+        else if ( port )
+        {
+            rd->channel[n] = 0;
+            free_xen_event_channel(d, port);
+        }
+        write_unlock(&rd->lock);
         return port;
 
     case SIO_XEN_OP_WAKE:
@@ -569,8 +517,7 @@ static bool do_ops(struct vcpu *v)
 
         barrier(); /* one copy: it is checked and used */
         if ( !do_op(v, &op, &slot->ops[i].b) )
-            return fault("bad operation %u (%#x, %#lx, %#lx)",
-                         op.code, op.arg, op.a, op.b);
+            return fault("bad operation %u (%#x, %#lx, %#lx)", op.code, op.arg, op.a, op.b);
     }
     slot->n_ops = 0;
 
@@ -607,17 +554,16 @@ static int setup(struct domain *d, const struct hvm_reflect *s)
     spin_lock_init(&rd->posted_lock);
 
     domain_lock(d);
-    rc = reflect_of(d) ? -EEXIST
-                       : prepare_ring_for_helper(d, PFN_DOWN(s->shared), &rd->shared_page,
-                                                 (void **)&rd->shared);
-    if ( rc )
+    if ( reflect_of(d) )
     {
         domain_unlock(d);
         xfree(rd);
-        return rc == -EEXIST ? rc : -EINVAL;
+        return -EEXIST;
     }
-    rd->prod = rd->shared->prod;
-    reflect_of(d) = rd;
+    reflect_of(d) = rd; /* from here on released with the domain, whatever fails */
+    rc = prepare_ring_for_helper(d, PFN_DOWN(s->shared), &rd->shared_page,
+                                 (void **)&rd->shared);
+    rd->prod = rc ? 0 : rd->shared->prod;
 
     for_each_vcpu ( d, v )
     {
@@ -629,7 +575,7 @@ static int setup(struct domain *d, const struct hvm_reflect *s)
             break;
         init_timer(&r->timer, timer_fn, v, v->processor);
         init_timer(&r->posted_timer, timer_fn, v, v->processor);
-        r->vector = -1;
+        r->s.vector = SIO_XEN_NO_VECTOR;
         r->halted_rip = ~0ul;
         firmware_context(v, r);
     }
@@ -709,10 +655,7 @@ static int cf_check reflect_save(struct vcpu *v, hvm_domain_context_t *h)
 
     s = rd->s;
     s.now_ns = NOW() - rd->start;
-    s.deadline = r->deadline;
-    s.events = r->events;
-    s.vector = r->vector;
-    s.tell_taken = r->tell_taken;
+    s.v = r->s;
 
     return hvm_save_entry(REFLECT, v->vcpu_id, h, &s);
 }
@@ -732,7 +675,7 @@ static int cf_check reflect_load(struct domain *d, hvm_domain_context_t *h)
     {
         rc = setup(d, &s);
         for ( i = 0; !rc && i < s.nr_ranges; i++ )
-            rc = map_range(reflect_of(d), &s.range[i]) ? 0 : -EINVAL;
+            rc = map_range(reflect_of(d), &s.range[i], true) ? 0 : -EINVAL;
         if ( rc )
             return rc;
     }
@@ -740,13 +683,13 @@ static int cf_check reflect_load(struct domain *d, hvm_domain_context_t *h)
     r = v->arch.hvm.reflect;
     if ( !r )
         return -EINVAL;
-    r->deadline = min_t(uint64_t, s.deadline, STIME_MAX / 2);
-    if ( r->deadline )
-        set_timer(&r->timer, reflect_of(d)->start + r->deadline);
-    r->events = (s.events & ~(SIO_XEN_EVENT_CHANNEL(SIO_XEN_MAX_CHANNELS) - 1)) |
-                SIO_XEN_EVENT_RESTORED;
-    r->vector = s.vector <= 0xff ? s.vector : -1;
-    r->tell_taken = s.tell_taken;
+    r->s = s.v;
+    if ( r->s.deadline )
+        set_timer(&r->timer, reflect_of(d)->start + r->s.deadline);
+    if ( r->s.vector > 0xff )
+        r->s.vector = SIO_XEN_NO_VECTOR;
+    r->s.events &= ~(SIO_XEN_EVENT_CHANNEL(SIO_XEN_MAX_CHANNELS) - 1);
+    r->s.events |= SIO_XEN_EVENT_RESTORED;
 
     return 0;
 }
