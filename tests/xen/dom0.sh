@@ -25,10 +25,12 @@ xl dmesg -c >/dev/null 2>&1
 mem=
 for test in "$@"; do
 	name=${test%%=*} expected=${test#*=}
+	image=$kernel
+	[ "$name" != save ] || image=${kernel%.elf}-save.elf
 	case $name in
-	hvm) # the image takes hvmloader's place
+	hvm | save) # the image takes hvmloader's place
 		how='type = "hvm"
-		firmware_override = "'$kernel'"
+		firmware_override = "'$image'"
 		device_model_version = "qemu-xen"
 		device_model_override = "'$qemu'"
 		vga = "none"
@@ -57,16 +59,34 @@ for test in "$@"; do
 		sed 's/^/    xl: /' /tmp/xl.log
 		xl destroy sio 2>/dev/null
 	done
+	log=
+	if [ "$name" = save ]; then
+		for ((end = SECONDS + 20; SECONDS < end;)); do
+			log+=$(xl dmesg -c)$'\n'
+			! grep -q READY <<<"$log" || break
+			sleep 0.2
+		done
+		timeout 60 xl save sio /tmp/saved >/tmp/xl.log 2>&1 && timeout 60 xl restore /tmp/saved >>/tmp/xl.log 2>&1 ||
+			sed 's/^/    xl: /' /tmp/xl.log
+	fi
+	# Until it is gone, or has ended and waits for an xl that died.
 	for ((end = SECONDS + 40; SECONDS < end;)); do
-		xl domid sio >/dev/null 2>&1 || break
+		state=$(xl list sio 2>/dev/null | awk 'NR == 2 { print $(NF - 1) }')
+		case $state in
+		'' | *[sc]-*) break ;;
+		esac
 		sleep 0.1
 	done
 	late=
-	if xl domid sio >/dev/null 2>&1; then
-		late=", still there after 40 s"
-		xl destroy sio
-	fi
-	log=$(xl dmesg -c | sed 's/^(XEN) //' | grep -vE '^HVM ?d?[0-9v]* (save|restore)')
+	case $state in
+	'') ;;
+	*)
+		sleep 1
+		xl destroy sio 2>/dev/null
+		case $state in *[sc]-*) ;; *) late=", still there after 40 s" ;; esac
+		;;
+	esac
+	log=$({ printf '%s' "$log"; xl dmesg -c; } | sed 's/^(XEN) //' | grep -vE '^HVM ?d?[0-9v]* (save|restore)')
 	lines=$(grep -c 'reflection: ' <<<"$log")
 	grep -E '^\(d[0-9]+\) (PASS|FAIL|SKIP|TIME|   )' <<<"$log" | sed 's/^([^)]*) //'
 	ok=yes

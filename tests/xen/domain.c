@@ -13,6 +13,10 @@ typedef uint16_t u16;
 typedef uint32_t u32;
 typedef uint64_t u64;
 
+#ifndef HVM_NAME
+#define HVM_NAME "all"
+#endif
+
 #define NR_VCPUS 2u
 #define PORT     0x120u /* the tested ports, 100h-1ffh: reflected */
 #define SHADOW   0x200u /* 16 ports answered from shadow[32..] */
@@ -887,7 +891,7 @@ void ap_main(void)
 			__asm__ volatile("pause");
 		if (ap_go == 2) /* into a firmware that takes its time */
 			in(PORT + 7, 1);
-		for (u32 i = 0; i < 500; i++) {
+		for (u32 i = 0; i < 500 || ap_go == 3; i++) {
 			u32 v = in(PORT + 1, 4);
 
 			ap_bad += v != 0xa9000001;
@@ -1086,6 +1090,48 @@ static void test_hvm(void)
 	CHECK(*(u32 *)buffer == 0x12378086 && at == (u32)buffer + 4 && fw[0].n == 4);
 	flush_op(SIO_XEN_OP_UNMAP, 0, 0xcfc, 4);
 	CHECK(in(0xcfc, 4) == 0x12378086 && fw[0].n == 4);
+	end();
+}
+
+/* --- save and restore: dom0.sh does it when it sees the line --- */
+
+static void test_save(void)
+{
+	u64 before;
+	u32 v = 0;
+
+	begin("save-restore");
+	start();
+	shared_page.shadow[32] = 0x99;
+	fw[0].answer = 0xcafe0001;
+	fw[1].answer = 0xa9000001;
+	start_ap();
+	wait_for(&ap_state, 1);
+	ap_go = 3; /* for ever */
+	in(PORT, 4);
+	fw_op(0, SIO_XEN_OP_VECTOR, 0x40, 0, 0); /* not taken before the restore: IF=0 */
+	fw_op(0, SIO_XEN_OP_TIMER, 0, fw[0].seen.now_ns + 3600000000000ull, 0);
+	in(PORT, 4);
+	say("READY\n");
+	n_vector = 0;
+	do {
+		before = fw[0].seen.now_ns;
+		v |= in(PORT, 4) ^ 0xcafe0001;
+	} while (!(fw[0].events & SIO_XEN_EVENT_RESTORED));
+	CHECK(v == 0 && fw[0].entries == 2 && fw[0].seen.now_ns >= before && n_vector == 0);
+	sti();
+	cli();
+	CHECK(n_vector == 1);
+	for (u32 i = 0; i < 100000000 && !(fw[1].events & SIO_XEN_EVENT_RESTORED); i++)
+		barrier();
+	CHECK(fw[1].events & SIO_XEN_EVENT_RESTORED && fw[1].entries == 2 && ap_bad == 0);
+	CHECK((in(SHADOW, 1) & 0xff) == 0x99);
+	fw[0].n = 0;
+	posted_n = 0;
+	out(POSTED, 1, 5);
+	CHECK(in(PORT, 4) == 0xcafe0001 && posted_n >= 1);
+	CHECK(*(volatile u32 *)MMIO == 0xcafe0001 && saw(0, SIO_XEN_REQ_MMIO, 0, 4, 1, MMIO));
+	CHECK(in(0x300, 4) == ~0u);
 	end();
 }
 
@@ -1368,7 +1414,7 @@ void guest_main(u32 info)
 		release_page(i);
 	load_idt();
 	if (!name)
-		name = "all"; /* an HVM domain's start info has none */
+		name = HVM_NAME; /* an HVM domain's start info has no command line */
 	if (is(name, "time-stock")) {
 		times(0);
 	} else if (is(name, "time")) {
@@ -1376,6 +1422,8 @@ void guest_main(u32 info)
 		times(1);
 	} else if (is(name, "without")) {
 		test_without();
+	} else if (is(name, "save")) {
+		test_save();
 	} else if (is(name, "all")) {
 		begin("setup");
 		start();

@@ -14,7 +14,7 @@ xen_dir=${SIO_XEN:-$root/build/xen}
 
 variant=debug times=
 tests=(
-	without=end all=end hvm=end flood=end slot-page-gone=end
+	without=end all=end hvm=end save=end flood=end slot-page-gone=end
 	entry-no-ram=crash slots-no-ram=crash slots-unaligned=crash shared-no-ram=crash
 	return-without-setup=crash return-without-entry=crash entry-garbage=crash
 	nested-port=crash nested-memory=crash jump-nowhere=crash guest-overwrites-firmware=crash
@@ -56,11 +56,15 @@ status=0
 [ "$status" = 0 ] || die "no Xen user space"
 
 kernel=$xen_dir/domain.elf
-gcc -m32 -march=i686 -std=gnu17 -O1 -ffreestanding -fno-pic -no-pie -fno-stack-protector \
-	-mgeneral-regs-only -fcf-protection=none -fno-asynchronous-unwind-tables \
-	-Wall -Wextra -Wshadow -Werror -I "$root/include" -nostdlib -static \
-	-Wl,--build-id=none -Wl,-z,noexecstack -Wl,--no-warn-rwx-segments \
-	-Wl,-T,"$root/tests/xen/link.ld" "$root/tests/xen/entry.S" "$root/tests/xen/domain.c" -o "$kernel"
+build() { # OUTPUT [OPTION...]
+	gcc -m32 -march=i686 -std=gnu17 -O1 -ffreestanding -fno-pic -no-pie -fno-stack-protector \
+		-mgeneral-regs-only -fcf-protection=none -fno-asynchronous-unwind-tables \
+		-Wall -Wextra -Wshadow -Werror "${@:2}" -I "$root/include" -nostdlib -static \
+		-Wl,--build-id=none -Wl,-z,noexecstack -Wl,--no-warn-rwx-segments \
+		-Wl,-T,"$root/tests/xen/link.ld" "$root/tests/xen/entry.S" "$root/tests/xen/domain.c" -o "$1"
+}
+build "$kernel"
+build "${kernel%.elf}-save.elf" -DHVM_NAME='"save"'
 
 lab() {
 	"$root/tools/xen/lab.sh" "$@" 2>&1 || echo "FAIL the lab ended with status $?"
