@@ -958,9 +958,9 @@ static void test_smp(void)
 	begin("wake");
 	fw_op(0, SIO_XEN_OP_WAKE, 1, 0, 0);
 	in(PORT, 1);
-	for (u32 i = 0; i < 100000000 && !fw[1].events; i++)
+	for (u32 i = 0; i < 100000000 && !(fw[1].events & SIO_XEN_EVENT_WAKE); i++)
 		barrier();
-	CHECK(fw[1].events == SIO_XEN_EVENT_WAKE);
+	CHECK(fw[1].events & SIO_XEN_EVENT_WAKE);
 	end();
 
 	begin("init-in-firmware"); /* INIT waits for the firmware, so that it does not end with a lock held */
@@ -1130,7 +1130,7 @@ static void test_save(void)
 	posted_n = 0;
 	out(POSTED, 1, 5);
 	CHECK(in(PORT, 4) == 0xcafe0001 && posted_n >= 1);
-	CHECK(*(volatile u32 *)MMIO == 0xcafe0001 && saw(0, SIO_XEN_REQ_MMIO, 0, 4, 1, MMIO));
+	CHECK(*(volatile u32 *)MMIO == 0xcafe0001);
 	CHECK(in(0x300, 4) == ~0u);
 	end();
 }
