@@ -13,17 +13,13 @@
 #include <xen/guest_access.h>
 #include <xen/ioreq.h>
 #include <xen/nospec.h>
-#include <xen/timer.h>
 
 #include <asm/hvm/emulate.h>
 #include <asm/hvm/irq.h>
-#include <asm/hvm/reflect.h>
 #include <asm/hvm/save.h>
 #include <asm/hvm/vmx/vmx.h>
 #include <asm/hvm/nestedhvm.h>
 #include <asm/paging.h>
-
-#define POSTED_DELAY MILLISECS(1)
 
 struct context {
     struct cpu_user_regs regs;
@@ -142,10 +138,8 @@ static bool map_range(struct reflect_domain *rd, const struct hvm_reflect_range 
 
     write_lock(&rd->lock);
     r = find_range(rd, SPACE(n->arg), n->base, n->last);
-    if ( map )
-        ok = ok && !r && rd->s.nr_ranges < ARRAY_SIZE(rd->s.range);
-    else
-        ok = ok && r && r->base == n->base && r->last == n->last;
+    ok = ok && (map ? !r && rd->s.nr_ranges < ARRAY_SIZE(rd->s.range)
+                    : r && r->base == n->base && r->last == n->last);
     if ( ok && map )
         rd->s.range[rd->s.nr_ranges++] = *n;
     else if ( ok )
@@ -159,24 +153,21 @@ static bool post(struct vcpu *v, const ioreq_t *p)
 {
     struct reflect_vcpu *r = v->arch.hvm.reflect;
     struct reflect_domain *rd = reflect_of(v->domain);
-    struct sio_xen_posted e = {
-        .addr = p->addr, .data = p->data, .size = p->size,
-        .space = p->type == IOREQ_TYPE_COPY,
-    };
     bool room;
 
     spin_lock(&rd->posted_lock);
     room = rd->prod - ACCESS_ONCE(rd->shared->cons) < SIO_XEN_MAX_POSTED;
     if ( room )
     {
-        rd->shared->posted[rd->prod % SIO_XEN_MAX_POSTED] = e;
+        rd->shared->posted[rd->prod % SIO_XEN_MAX_POSTED] = (struct sio_xen_posted){
+            p->addr, p->data, p->type == IOREQ_TYPE_COPY, p->size };
         smp_wmb(); /* the firmware reads prod, then the entry */
         ACCESS_ONCE(rd->shared->prod) = ++rd->prod;
     }
     spin_unlock(&rd->posted_lock);
 
     if ( room && !timer_is_active(&r->posted_timer) )
-        set_timer(&r->posted_timer, NOW() + POSTED_DELAY);
+        set_timer(&r->posted_timer, NOW() + MILLISECS(1));
 
     return room;
 }
@@ -222,10 +213,8 @@ int reflect_io(ioreq_t *p)
         return X86EMUL_UNHANDLEABLE;
 
     if ( r->active )
-    {
-        fault("the firmware touched %s %#lx", space ? "memory" : "port", p->addr);
-        return X86EMUL_UNHANDLEABLE;
-    }
+        return fault("the firmware touched %s %#lx", space ? "memory" : "port", p->addr) ?:
+               X86EMUL_UNHANDLEABLE;
 
     vio->req.state = STATE_IOREQ_NONE;
     if ( single && p->dir == IOREQ_WRITE && (KIND(range.arg) & SIO_XEN_POSTED) && post(v, p) )
@@ -255,13 +244,13 @@ static void firmware_context(const struct vcpu *v, struct reflect_vcpu *r)
     const struct hvm_reflect *s = &reflect_of(v->domain)->s;
     unsigned int i;
 
-    *c = (struct context){
-        .regs = {
-            .rip = s->entry, .rflags = X86_EFLAGS_MBS, .rax = SIO_XEN_ENTRY_MAGIC,
-            .rbx = s->slots + v->vcpu_id * PAGE_SIZE, .rcx = v->vcpu_id, .rdx = s->shared,
-        },
-        .cr = { X86_CR0_PE | X86_CR0_ET },
-    };
+    *c = (struct context){ .cr = { X86_CR0_PE | X86_CR0_ET } };
+    c->regs.rip = s->entry;
+    c->regs.rflags = X86_EFLAGS_MBS;
+    c->regs.rax = SIO_XEN_ENTRY_MAGIC;
+    c->regs.rbx = s->slots + v->vcpu_id * PAGE_SIZE;
+    c->regs.rcx = v->vcpu_id;
+    c->regs.rdx = s->shared;
     for ( i = 0; i <= x86_seg_gs; i++ )
         c->seg[i] = (struct segment_register){ .attr = 0xc93, .limit = ~0u };
     c->seg[x86_seg_cs].attr = 0xc9b;
@@ -312,17 +301,6 @@ static void swap_context(struct vcpu *v, struct context *c)
     alternative_vcall(hvm_funcs.set_interrupt_shadow, v, c->shadow);
 
     *c = old;
-}
-
-static void enter(struct vcpu *v, struct reflect_vcpu *r)
-{
-    r->req = v->io.req;
-    r->completion = v->io.completion;
-    r->hvio = v->arch.hvm.hvm_io;
-    hvmemul_cancel(v);
-    swap_context(v, &r->other);
-    r->enter = false;
-    r->active = true;
 }
 
 static void leave(struct vcpu *v, struct reflect_vcpu *r)
@@ -380,7 +358,15 @@ bool reflect_assist(struct vcpu *v)
         write_request(v, &(ioreq_t){ .dir = IOREQ_READ }, SIO_XEN_REQ_EVENT);
 
     if ( r->enter )
-        enter(v, r);
+    {
+        r->req = v->io.req;
+        r->completion = v->io.completion;
+        r->hvio = v->arch.hvm.hvm_io;
+        hvmemul_cancel(v);
+        swap_context(v, &r->other);
+        r->enter = false;
+        r->active = true;
+    }
 
     return r->active;
 }
@@ -433,10 +419,8 @@ static bool do_op(struct vcpu *v, const struct sio_xen_op *op, uint64_t *out)
             return false;
         if ( op->arg >= NR_ISAIRQS )
             (op->a ? hvm_gsi_assert : hvm_gsi_deassert)(d, op->arg);
-        else if ( op->a )
-            hvm_isa_irq_assert(d, op->arg, NULL);
         else
-            hvm_isa_irq_deassert(d, op->arg);
+            op->a ? (void)hvm_isa_irq_assert(d, op->arg, NULL) : hvm_isa_irq_deassert(d, op->arg);
         return true;
 
     case SIO_XEN_OP_MSI:
@@ -448,10 +432,7 @@ static bool do_op(struct vcpu *v, const struct sio_xen_op *op, uint64_t *out)
 
     case SIO_XEN_OP_TIMER:
         r->s.deadline = min_t(uint64_t, op->a, STIME_MAX / 2);
-        if ( r->s.deadline )
-            set_timer(&r->timer, rd->start + r->s.deadline);
-        else
-            stop_timer(&r->timer);
+        op->a ? set_timer(&r->timer, rd->start + r->s.deadline) : stop_timer(&r->timer);
         return true;
 
     case SIO_XEN_OP_VECTOR:
@@ -527,7 +508,6 @@ static bool do_ops(struct vcpu *v)
 static int setup(struct domain *d, const struct hvm_reflect *s)
 {
     struct reflect_domain *rd;
-    struct page_info *page;
     struct vcpu *v;
     p2m_type_t t;
     int rc;
@@ -537,29 +517,23 @@ static int setup(struct domain *d, const struct hvm_reflect *s)
     if ( !paging_mode_hap(d) || nestedhvm_enabled(d) )
         return -EOPNOTSUPP;
 
-    page = get_page_from_gfn(d, s->entry >> PAGE_SHIFT, &t, P2M_ALLOC);
-    if ( page )
-        put_page(page);
-    if ( !page || !p2m_is_ram(t) )
+    get_gfn_query_unlocked(d, PFN_DOWN(s->entry), &t);
+    if ( !p2m_is_ram(t) )
         return -EINVAL;
 
-    rd = xzalloc_flex_struct(struct reflect_domain, vcpu, d->max_vcpus);
+    domain_lock(d);
+    rd = reflect_of(d) ? NULL : xzalloc_flex_struct(struct reflect_domain, vcpu, d->max_vcpus);
     if ( !rd )
-        return -ENOMEM;
+    {
+        rc = reflect_of(d) ? -EEXIST : -ENOMEM;
+        goto out;
+    }
 
     rd->s = *s;
     rd->s.nr_ranges = 0;
     rd->start = NOW() - s->now_ns;
     rwlock_init(&rd->lock);
     spin_lock_init(&rd->posted_lock);
-
-    domain_lock(d);
-    if ( reflect_of(d) )
-    {
-        domain_unlock(d);
-        xfree(rd);
-        return -EEXIST;
-    }
     reflect_of(d) = rd; /* from here on released with the domain, whatever fails */
     rc = prepare_ring_for_helper(d, PFN_DOWN(s->shared), &rd->shared_page,
                                  (void **)&rd->shared);
@@ -583,9 +557,12 @@ static int setup(struct domain *d, const struct hvm_reflect *s)
     smp_wmb(); /* whoever sees a vCPU's part sees all of it */
     for_each_vcpu ( d, v )
         v->arch.hvm.reflect = rc ? NULL : &rd->vcpu[v->vcpu_id];
+    rc = rc ? -EINVAL : 0;
+
+ out:
     domain_unlock(d);
 
-    return rc ? -EINVAL : 0;
+    return rc;
 }
 
 long reflect_op(unsigned long op, XEN_GUEST_HANDLE_PARAM(void) arg)
@@ -600,9 +577,8 @@ long reflect_op(unsigned long op, XEN_GUEST_HANDLE_PARAM(void) arg)
     case HVMOP_reflect_setup:
         if ( copy_from_guest(&s, arg, 1) )
             return -EFAULT;
-        rc = setup(v->domain, &(struct hvm_reflect){
-                       .version = s.version, .entry = s.entry,
-                       .slots = s.slots, .shared = s.shared });
+        rc = setup(v->domain,
+                   &(struct hvm_reflect){ s.version, s.entry, s.slots, s.shared });
         if ( rc == -EINVAL )
             fault("setup with entry %#x, slots %#lx, shared page %#lx",
                   s.entry, s.slots, s.shared);
@@ -624,18 +600,18 @@ long reflect_op(unsigned long op, XEN_GUEST_HANDLE_PARAM(void) arg)
 void reflect_relinquish(struct domain *d)
 {
     struct reflect_domain *rd = reflect_of(d);
+    struct reflect_vcpu *r;
     unsigned int i;
 
     if ( !rd )
         return;
 
-    for ( i = 0; i < d->max_vcpus; i++ )
-        if ( rd->vcpu[i].slot )
+    for ( i = 0, r = rd->vcpu; i < d->max_vcpus; i++, r++ )
+        if ( r->slot )
         {
-            kill_timer(&rd->vcpu[i].timer);
-            kill_timer(&rd->vcpu[i].posted_timer);
-            destroy_ring_for_helper((void **)&rd->vcpu[i].slot,
-                                    rd->vcpu[i].slot_page);
+            kill_timer(&r->timer);
+            kill_timer(&r->posted_timer);
+            destroy_ring_for_helper((void **)&r->slot, r->slot_page);
         }
     destroy_ring_for_helper((void **)&rd->shared, rd->shared_page);
 }

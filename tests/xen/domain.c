@@ -1409,7 +1409,7 @@ void guest_main(u32 info)
 
 	cpuid(xen_leaf() + 2, 0, r);
 	wrmsr(r[1], (u32)hypercall_page);
-	memcpy((void *)0x8000, ap_start, (u32)(ap_end - ap_start));
+	memcpy((void *)0x8000, ap_start, (u32)ap_end - (u32)ap_start);
 	for (u32 i = 0xb8; i < 0xc0; i++) /* a PVH domain has RAM where a PC has its display */
 		release_page(i);
 	load_idt();

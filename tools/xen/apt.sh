@@ -6,7 +6,7 @@
 # apt_setup: sets apt_opts, and reads the package lists the first time. The mirror is the host's; the
 # release is bookworm whatever the host runs.
 apt_setup() {
-	local a=$xen_dir/apt
+	local a=${xen_dir:?is to be set by the caller}/apt
 	apt_opts=(-c "$a/apt.conf")
 	[ ! -e "$a/updated" ] || return 0
 	mkdir -p "$a/lists/partial" "$a/cache/archives/partial" "$a/parts"
