@@ -37,6 +37,8 @@ TIMED_OUT, LAB_FAILED = 124, 125
 # Loaded at boot, with what they depend on. Others can be had by modprobe in the lab.
 MODULES = ["virtio_pci", "virtio_console", "virtio_blk", "9pnet_virtio", "9p", "overlay", "ext4",
            "kvm", "kvm-amd", "tun", "vhost_net", "loop", "dm-mod"]
+XEN_MODULES = MODULES[:7] + ["loop", "xen-evtchn", "xen-privcmd", "xen-gntdev", "xen-gntalloc", "xenfs",
+                             "xen-blkback"]
 MODULE_OPTIONS = {"kvm-amd": "nested=0"}
 
 # No mitigations (they cost emulated instructions and protect nothing here), no watchdogs (a busy
@@ -44,6 +46,11 @@ MODULE_OPTIONS = {"kvm-amd": "nested=0"}
 CMDLINE = ("console=ttyS0 panic=-1 mitigations=off nokaslr no5lvl nowatchdog rcupdate.rcu_expedited=1 "
            "tsc=reliable random.trust_cpu=on cryptomgr.notests audit=0 "
            "rdinit=/init")
+
+# Without XSAVE: with it, programs in dom0 died now and then once a domain had run, on an unpatched Xen too.
+XEN_CPU = CPU + ",xsave=off"
+XEN_CMDLINE = ("console=com1 com1=115200,8n1 loglvl=all guest_loglvl=all dom0_mem=1536M,max:1536M "
+               "dom0_max_vcpus=1")
 
 
 class LabError(Exception):
@@ -150,7 +157,7 @@ def module_key(path):
     return os.path.basename(path).split(".ko")[0].replace("-", "_")
 
 
-def order_modules(dep_file, builtin_file):
+def order_modules(names, dep_file, builtin_file):
     """The modules to load, as paths in the order in which they can be loaded."""
     deps, path_of = {}, {}
     with open(dep_file) as f:
@@ -168,7 +175,7 @@ def order_modules(dep_file, builtin_file):
         if path not in order:
             order.append(path)
 
-    for name in MODULES:
+    for name in names:
         key = name.replace("-", "_")
         if key in path_of:
             want(path_of[key])
@@ -179,12 +186,12 @@ def order_modules(dep_file, builtin_file):
     return order
 
 
-def prepare():
+def prepare(names):
     """Makes (or finds) the kernel to boot, the modules' index and the initramfs, kept in build/lab."""
     bzimage, modules, release = fetch_kernel()
     with open(os.path.join(HERE, "init.sh"), "rb") as f:
         init = f.read()
-    parts = repr((1, init, release, modules, MODULES, MODULE_OPTIONS))  # 1: counts changes made here
+    parts = repr((1, init, release, modules, names, MODULE_OPTIONS))  # 1: counts changes made here
     key = hashlib.sha256(parts.encode()).hexdigest()[:16]
     home = os.path.join(LAB, "kernel-" + key)
     kernel, initrd, mods = (os.path.join(home, n) for n in ("vmlinux", "initramfs", "modules"))
@@ -221,7 +228,7 @@ def prepare():
             cpio.file("bin/busybox", f.read())
         cpio.file("init", init)
         listing = []
-        for path in order_modules(os.path.join(work, "modules", release, "modules.dep"),
+        for path in order_modules(names, os.path.join(work, "modules", release, "modules.dep"),
                                   os.path.join(modules, "modules.builtin")):
             name = module_key(path) + ".ko"
             cpio.file("modules/" + name, read_module(os.path.join(modules, path)), 0o644)
@@ -395,10 +402,8 @@ class Run:
         cmd = [QEMU, "-name", "selfio-lab", "-nodefaults", "-no-user-config", "-display", "none",
                "-no-reboot", "-machine", os.environ.get("SELFIO_LAB_MACHINE", "q35") + ",usb=off",
                "-accel", os.environ.get("SELFIO_LAB_ACCEL", "tcg,thread=multi"),
-               "-cpu", os.environ.get("SELFIO_LAB_CPU", CPU), "-smp", str(a.smp), "-m", a.mem,
-               "-kernel", kernel, "-initrd", run_initrd,
-               "-append", " ".join([CMDLINE, "loglevel=7" if a.verbose else "quiet",
-                                    os.environ.get("SELFIO_LAB_APPEND", "")]).strip(),
+               "-cpu", os.environ.get("SELFIO_LAB_CPU", XEN_CPU if a.xen else CPU), "-smp", str(a.smp), "-m", a.mem,
+               *self.boot(kernel, run_initrd),
                "-chardev", f"file,id=console,path={self.console}", "-serial", "chardev:console",
                "-device", "virtio-serial-pci,max_ports=5"]
         # Input goes through QEMU's stdin, a pipe: at a socket's end QEMU drops what it has not read.
@@ -438,6 +443,18 @@ class Run:
             self.update()
 
         threading.Thread(target=watch, daemon=True).start()
+
+    def boot(self, kernel, initrd):
+        """QEMU's options for what it boots: Linux, or Xen with Linux as its dom0."""
+        append = " ".join([CMDLINE, "loglevel=7" if self.args.verbose else "quiet",
+                           os.environ.get("SELFIO_LAB_APPEND", "")]).strip()
+        if not self.args.xen:
+            return ["-kernel", kernel, "-initrd", initrd, "-append", append]
+        append = append.replace("console=ttyS0", "console=hvc0")
+        if "," in kernel + append + initrd:  # a comma begins the next multiboot module
+            raise LabError(f"no comma may be in: {kernel} {append} {initrd}")
+        return ["-kernel", self.args.xen, "-initrd", f"{kernel} {append},{initrd}",
+                "-append", XEN_CMDLINE + " " + os.environ.get("SELFIO_LAB_XEN_APPEND", "")]
 
     def wait(self, deadline):
         """The status to end with: the command's, 124, or LabError."""
@@ -517,6 +534,8 @@ def parse(argv):
                    help="a folder that the command may write to, at the same path (repeatable)")
     p.add_argument("--image", action="append", default=[], metavar="FILE",
                    help="a raw image as a further disk, /dev/vdb, /dev/vdc ... (repeatable)")
+    p.add_argument("--xen", metavar="FILE",
+                   help="boot this Xen, and Linux as its dom0 (tools/xen/lab.sh does)")
     p.add_argument("--verbose", action="store_true",
                    help="print QEMU's command line and times; full kernel log on the console")
     p.add_argument("command", nargs=argparse.REMAINDER, metavar="COMMAND")
@@ -558,7 +577,7 @@ def main(argv):
         os.makedirs(LAB, exist_ok=True)
         check_qemu()
         sweep()
-        kernel, initrd, modules, _ = prepare()
+        kernel, initrd, modules, _ = prepare(XEN_MODULES if args.xen else MODULES)
         run.start(kernel, initrd, modules)
         with open(os.path.join(run.folder, "pid"), "w") as f:
             f.write(str(os.getpid()))

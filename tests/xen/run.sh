@@ -1,0 +1,88 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: BSD-2-Clause
+# Tests of reflection on Xen: small domains on our hypervisor in the lab.
+#
+#   tests/xen/run.sh [--release] [--times] [NAME...]
+#
+# A NAME is one of those below (default: all of them). --times measures instead, on our Xen and on an
+# unpatched one. The last line is "N passed, N failed, N skipped".
+set -euo pipefail
+root=$(cd "$(dirname "$0")/../.." && pwd)
+# shellcheck source=tools/lib.sh
+. "$root/tools/lib.sh"
+xen_dir=${SIO_XEN:-$root/build/xen}
+
+variant=debug times=
+tests=(
+	without=end all=end hvm=end save=end flood=end slot-page-gone=end
+	entry-no-ram=crash slots-no-ram=crash slots-unaligned=crash shared-no-ram=crash
+	return-without-setup=crash return-without-entry=crash entry-garbage=crash
+	nested-port=crash nested-memory=crash jump-nowhere=crash guest-overwrites-firmware=crash
+	ops-too-many=crash map-too-many=crash
+)
+# domain.c's bad_ops[]
+for op in op-code op-none map-space map-kind map-empty map-port map-wrap map-twice map-shadow \
+	map-shadow-long unmap-part vector vector-vcpu vector-vcpu-wrap wake-vcpu channel channel-domain \
+	notify close irq; do
+	tests+=("$op=crash")
+done
+
+chosen=()
+for a in "$@"; do
+	case $a in
+	--release) variant=release ;;
+	--times) times=yes ;;
+	*)
+		for t in "${tests[@]}"; do
+			[ "${t%%=*}" != "$a" ] || chosen+=("$t")
+		done
+		;;
+	esac
+done
+[ $# -eq 0 ] || [ ${#chosen[@]} -eq 0 ] || tests=("${chosen[@]}")
+
+skip() {
+	echo "SKIP xen: $*"
+	echo "0 passed, 0 failed, 1 skipped"
+	exit 0
+}
+
+status=0
+"$root/tools/xen/build.sh" "$variant" >/dev/null || status=$?
+[ "$status" != 77 ] || skip "Xen's source can't be fetched"
+[ "$status" = 0 ] || die "Xen can't be built"
+"$root/tools/xen/fetch.sh" --qemu || status=$?
+[ "$status" != 77 ] || skip "Debian's Xen packages can't be fetched"
+[ "$status" = 0 ] || die "no Xen user space"
+
+kernel=$xen_dir/domain.elf
+build() { # OUTPUT [OPTION...]
+	gcc -m32 -march=i686 -std=gnu17 -O1 -ffreestanding -fno-pic -no-pie -fno-stack-protector \
+		-mgeneral-regs-only -fcf-protection=none -fno-asynchronous-unwind-tables \
+		-Wall -Wextra -Wshadow -Werror "${@:2}" -I "$root/include" -nostdlib -static \
+		-Wl,--build-id=none -Wl,-z,noexecstack -Wl,--no-warn-rwx-segments \
+		-Wl,-T,"$root/tests/xen/link.ld" "$root/tests/xen/entry.S" "$root/tests/xen/domain.c" -o "$1"
+}
+build "$kernel"
+build "${kernel%.elf}-save.elf" -DHVM_NAME='"save"'
+
+lab() {
+	"$root/tools/xen/lab.sh" "$@" 2>&1 || echo "FAIL the lab ended with status $?"
+}
+
+out=$xen_dir/test.out
+: >"$out"
+if [ -n "$times" ]; then
+	[ -f "$xen_dir/xen-stock" ] || "$root/tools/xen/build.sh" stock >/dev/null
+	[ -f "$xen_dir/xen-release" ] || "$root/tools/xen/build.sh" release >/dev/null
+	echo "unpatched Xen:"
+	lab --stock --timeout 150 "$root/tests/xen/dom0.sh" "$kernel" time-stock=end | tee -a "$out"
+	echo "our Xen:"
+	lab --release --timeout 150 "$root/tests/xen/dom0.sh" "$kernel" time-stock=end time=end hvm=end | tee -a "$out"
+else
+	lab "--$variant" --timeout 900 "$root/tests/xen/dom0.sh" "$kernel" "${tests[@]}" | tee -a "$out"
+fi
+count() { grep -c "^$1 " "$out" || true; }
+failed=$(count FAIL)
+echo "$(count PASS) passed, $failed failed, $(count SKIP) skipped"
+[ "$failed" = 0 ]
