@@ -23,6 +23,7 @@
 static const char usage_text[] =
 	"usage: selfio run [OPTION]...    run a domain\n"
 	"       selfio check [--json]     can this machine's KVM run one?\n"
+	"       selfio bench [OPTION]...  measure homes and fast paths, beside QEMU (in the source tree)\n"
 	"       selfio --version | --help\n"
 	"\n"
 	"Options of run:\n"
@@ -362,10 +363,26 @@ static int run_main(int argc, char **argv)
 	return domain_run(&o);
 }
 
+/* The measurements need guests and QEMU: they are scripts of the source tree that this was built in. */
+static int bench_main(char **argv)
+{
+	char exe[PATH_MAX], path[PATH_MAX + 32];
+	ssize_t n = readlink("/proc/self/exe", exe, sizeof(exe) - 1);
+
+	exe[n > 0 ? n : 0] = 0;
+	snprintf(path, sizeof(path), "%s/../bench/run.sh", n > 0 ? dirname(exe) : ".");
+	argv[0] = path;
+	execv(path, argv);
+	msg("bench is part of the source tree (%s is not there): use ./dev bench", path);
+	return 2;
+}
+
 int main(int argc, char **argv)
 {
 	if (argc >= 2 && strcmp(argv[1], "run") == 0)
 		return run_main(argc - 1, argv + 1);
+	if (argc >= 2 && strcmp(argv[1], "bench") == 0)
+		return bench_main(argv + 1);
 	if (argc >= 2 && strcmp(argv[1], "stub") == 0)
 		return stub_main(argc - 1, argv + 1);
 	if (argc >= 2 && strcmp(argv[1], "check") == 0)

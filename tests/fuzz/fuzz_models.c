@@ -265,7 +265,8 @@ static void disk_end(struct disk *d, unsigned which, int err)
 	if (!d->n)
 		return;
 	p = d->q[which % d->n];
-	d->q[which % d->n] = d->q[--d->n];
+	d->n--;
+	d->q[which % (d->n + 1)] = d->q[d->n];
 	r = p.r;
 	CHECK(r->op == p.was.op && r->n_seg == p.was.n_seg && r->sector == p.was.sector &&
 	      r->n_sectors == p.was.n_sectors && r->done == p.was.done);

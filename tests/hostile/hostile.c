@@ -94,8 +94,9 @@ static void one(uint32_t code, uint32_t arg, uint64_t a, uint64_t b)
 
 static void text(const char *s, uint32_t len)
 {
+	/* cppcheck-suppress arrayIndexOutOfBoundsCond ; it ends at the 0 */
 	for (uint32_t i = 0; i < SIO_MAX_TEXT && s[i]; i++)
-		slot->text[i] = s[i];
+		slot->text[i] = s[i]; /* cppcheck-suppress arrayIndexOutOfBounds */
 	slot->text_len = len;
 }
 
