@@ -324,8 +324,8 @@ static double percent(const struct view *v, const char *name)
 	return rate(v, "cpu_ns", name) / 1e7;
 }
 
-static const char *const exit_names[] = { "pio_read", "pio_write", "mmio_read", "mmio_write",
-					  "signal",   "other",     "unclaimed" };
+static const char *const exit_names[] = { "pio_read", "pio_write",    "mmio_read", "mmio_write",
+					  "signal",   "triple_fault", "other",     "unclaimed" };
 #define N_EXITS (sizeof(exit_names) / sizeof(exit_names[0]))
 
 /* Disk n's number: how it stands, or what came a second. */

@@ -437,7 +437,8 @@ static uint64_t vm_rss_kib(const char *key)
 static void print_exits(const struct domain *d, FILE *f)
 {
 	static const char *const names[EXIT_KINDS] = { "pio_read",   "pio_write", "mmio_read",
-						       "mmio_write", "signal",    "other" };
+						       "mmio_write", "signal",    "triple_fault",
+						       "other" };
 	uint64_t exits[EXIT_KINDS] = { 0 }, unclaimed = 0;
 
 	for (unsigned i = 0; i < d->n_vcpus; i++) {
