@@ -838,9 +838,13 @@ int blk_sync(struct blk_dev *b)
 
 void blk_stats(struct blk_dev *b, struct blk_stats *s)
 {
-	pthread_mutex_lock(&b->vm.lock);
-	*s = b->stats;
-	pthread_mutex_unlock(&b->vm.lock);
+	const uint64_t *from = (const uint64_t *)&b->stats;
+	uint64_t *to = (uint64_t *)s;
+
+	_Static_assert(sizeof(*s) % sizeof(uint64_t) == 0, "counters only");
+	for (unsigned i = 0; i < sizeof(*s) / sizeof(uint64_t); i++)
+		to[i] = __atomic_load_n(&from[i], __ATOMIC_RELAXED);
+	s->in_flight = __atomic_load_n(&b->vm.q[0].in_flight, __ATOMIC_RELAXED);
 }
 
 void blk_close(struct blk_dev *b)

@@ -54,6 +54,7 @@ struct blk_stats {
 	uint64_t inline_done; /* requests done on the notifying thread */
 	uint64_t async_done;  /* requests done through io_uring or by the I/O thread */
 	uint64_t bounced;     /* bytes copied because of O_DIRECT's alignment */
+	uint64_t in_flight;   /* requests taken and not answered yet */
 };
 
 /* Opens and locks the image (writers exclude everyone, readers writers).  NULL: err holds one line
@@ -70,6 +71,7 @@ struct vmmio *blk_vmmio(struct blk_dev *b);
 void blk_drain(struct blk_dev *b);
 /* After blk_drain(): fdatasync(); 0 or -errno. */
 int blk_sync(struct blk_dev *b);
+/* Without the lock, from any thread: each count is true, and from a moment of its own. */
 void blk_stats(struct blk_dev *b, struct blk_stats *s);
 /* After blk_drain(), with no thread in vmmio_access(); NULL is fine. */
 void blk_close(struct blk_dev *b);

@@ -18,6 +18,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "vmm/control.h"
 #include "vmm/domain.h"
 
 void msg(const char *f, ...)
@@ -424,12 +425,14 @@ static int start_homes_watched(struct domain *d)
 	return r;
 }
 
-static void control(struct domain *d, int sfd)
+static void control(struct domain *d, int sfd, struct control *sock)
 {
 	while (d->wish != WISH_STOP) {
-		struct pollfd p[2 + N_HOMES] = { { .fd = sfd, .events = POLLIN },
-						 { .fd = d->done_fd, .events = POLLIN } };
+		struct pollfd p[2 + N_HOMES + CONTROL_FDS] = { { .fd = sfd, .events = POLLIN },
+							       { .fd = d->done_fd, .events = POLLIN } };
+		unsigned n = 2 + N_HOMES;
 		struct signalfd_siginfo si;
+		int timeout = 1000, r;
 		uint64_t v;
 
 		for (unsigned k = 0; k < N_HOMES; k++) {
@@ -437,7 +440,15 @@ static void control(struct domain *d, int sfd)
 
 			p[2 + k] = (struct pollfd){ .fd = watched ? d->home[k]->pidfd : -1, .events = POLLIN };
 		}
-		poll(p, 2 + N_HOMES, 1000);
+		if (sock) {
+			control_prepare(sock, p + n, &timeout);
+			n += CONTROL_FDS;
+		}
+		r = poll(p, n, timeout);
+		if (r < 0)
+			continue;
+		if (r == 0)
+			stats_look(d);
 		if (p[0].revents && read(sfd, &si, sizeof(si)) == sizeof(si)) {
 			msg("%s: stopping the domain", strsignal((int)si.ssi_signo));
 			domain_wish(d, WISH_STOP, 0);
@@ -447,6 +458,8 @@ static void control(struct domain *d, int sfd)
 				remote_died(d->home[k]);
 		if (p[1].revents && read(d->done_fd, &v, sizeof(v)) < 0)
 			continue;
+		if (sock)
+			control_serve(sock, p + 2 + N_HOMES);
 		domain_watchdog(d);
 	}
 }
@@ -535,6 +548,7 @@ int domain_run(struct options *opt)
 	static struct domain dom;
 	struct domain *d = &dom;
 	sigset_t set;
+	struct control *sock = NULL;
 	int r, sfd;
 
 	d->opt = opt;
@@ -561,12 +575,15 @@ int domain_run(struct options *opt)
 
 	r = start(d);
 	if (r == 0) {
+		if (!opt->no_control)
+			sock = control_open(d);
 		if (pthread_create(&d->io_thread, NULL, io_main, d))
 			return fail_errno("can't start the I/O thread"), 1;
 		for (unsigned i = 0; i < d->n_vcpus; i++)
 			if (pthread_create(&d->vcpu[i].thread, NULL, vcpu_main, &d->vcpu[i]))
 				return fail_errno("can't start the thread of vCPU %u", i), 1;
-		control(d, sfd);
+		control(d, sfd, sock);
+		control_close(sock);
 		domain_kick_all(d);
 		for (unsigned i = 0; i < d->n_vcpus; i++)
 			join(d, d->vcpu[i].thread);

@@ -17,6 +17,8 @@
  *   io.c         the I/O thread
  *   domain.c     life of the domain: start, reset, failure, stop
  *   stats.c      counting and its report
+ *   control.c    the control socket's server; stat.c: `selfio stat`, its client
+ *   json.c       a reader of JSON for the two
  */
 #ifndef VMM_DOMAIN_H
 #define VMM_DOMAIN_H
@@ -51,8 +53,9 @@ struct options {
 	char serial[MAX_DISKS][24], model[MAX_DISKS][48];
 	unsigned n_disks;
 	const char *bios, *kernel, *initrd, *append, *firmware, *console, *stats, *debugcon;
+	const char *name; /* NULL: the process id */
 	enum on_panic on_panic;
-	bool no_reboot, boot_menu, verbose, testdev;
+	bool no_reboot, boot_menu, verbose, testdev, no_control;
 	uint32_t fast;                /* bit n: enum sio_map_kind n; and FAST_IRQ */
 	uint8_t place[SIO_N_PLACES]; /* enum home_kind of each */
 	unsigned spin_us;             /* how long to spin for a home in another process */
@@ -83,6 +86,24 @@ enum exit_kind {
 	EXIT_KINDS
 };
 
+/* CPU time of a thread; and how long it was ready to run but had no processor. */
+struct thread_time {
+	uint64_t cpu_ns, delay_ns;
+};
+
+/* A thread's CPU time in its parts, in ns; and what stats_look() saw last. */
+struct cpu_split {
+	double guest, companion, host;
+	double cpu, delay, comp_wall, host_wall;
+};
+
+/* Exits by where they went: reads, writes of ports in blocks, and of pages of memory. */
+#define PORT_BLOCK  8u
+#define PAGES_MAX   64u /* a power of two; pages that come later are counted only in exits[] */
+struct page_count {
+	uint64_t page, count[2]; /* page: number plus 1; 0: free */
+};
+
 struct domain;
 
 struct vcpu {
@@ -91,8 +112,13 @@ struct vcpu {
 	int fd;
 	struct kvm_run *run;
 	pthread_t thread;
-	uint64_t exits[EXIT_KINDS], unclaimed, cpu_ns;
-	uint64_t host_tsc; /* in the reflector */
+	_Atomic pid_t tid;
+	/* Counts are the thread's own to write; others read each as a whole. */
+	uint64_t exits[EXIT_KINDS], unclaimed;
+	uint64_t ports[0x10000 / PORT_BLOCK][2];
+	struct page_count pages[PAGES_MAX];
+	uint64_t host_tsc;       /* in the reflector */
+	struct thread_time time; /* when it has ended */
 	struct model_stats *models[N_HOMES][SIO_MAX_MODELS];
 	struct kvm_sregs sregs0;
 	struct kvm_lapic_state lapic0;
@@ -173,7 +199,9 @@ struct domain {
 	pthread_t io_thread;
 	int epoll;
 	uint64_t start_mono_ns, start_tsc;
-	uint64_t io_cpu_ns;
+	_Atomic pid_t io_tid;
+	struct thread_time io_time; /* when it has ended */
+	struct cpu_split split[SIO_MAX_VCPUS + 1];
 	struct kvm_irqchip irqchip0[3];
 	struct kvm_pit_state2 pit0;
 };
@@ -246,6 +274,7 @@ void fast_timer(struct domain *d);
 struct fast_stats {
 	uint64_t posted, batches, flushes, doorbells;
 };
+/* Without the lock, which is held while a home serves what was posted. */
 void fast_stats(struct domain *d, struct fast_stats *s);
 
 void *io_main(void *d);
@@ -254,9 +283,18 @@ void io_signal(void *home, unsigned window); /* back ends: the driver is to look
 
 struct model_stats *stats_model(struct vcpu *v, uint16_t owner); /* NULL: no memory */
 void stats_count(struct vcpu *v, uint16_t owner, uint64_t bytes, uint64_t ticks);
+void stats_page(struct vcpu *v, uint64_t addr, bool write); /* an exit's memory access */
+/* The control thread: splits the CPU time since the last look; now and then, the more exact. */
+void stats_look(struct domain *d);
+/* All of it as JSON, with line breaks but none in strings.  The control thread, while the domain runs or
+ * after. */
+void stats_print(struct domain *d, FILE *f);
 int stats_write(struct domain *d, const char *path);
+/* Keeps what is there if the thread is no more. */
+void thread_time(pthread_t t, pid_t tid, struct thread_time *to);
 
 int check_main(int argc, char **argv);
 int stub_main(int argc, char **argv);
+int stat_main(int argc, char **argv);
 
 #endif

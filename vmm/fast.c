@@ -628,7 +628,10 @@ void fast_reset(struct domain *d)
 
 void fast_stats(struct domain *d, struct fast_stats *s)
 {
-	pthread_mutex_lock(&d->fast->lock);
-	*s = d->fast->stats;
-	pthread_mutex_unlock(&d->fast->lock);
+	const struct fast_stats *from = &d->fast->stats;
+
+	s->posted = __atomic_load_n(&from->posted, __ATOMIC_RELAXED);
+	s->batches = __atomic_load_n(&from->batches, __ATOMIC_RELAXED);
+	s->flushes = __atomic_load_n(&from->flushes, __ATOMIC_RELAXED);
+	s->doorbells = __atomic_load_n(&from->doorbells, __ATOMIC_RELAXED);
 }

@@ -231,6 +231,7 @@ static int do_op(struct context *c, const struct sio_op *op)
 	struct domain *d = h->d;
 	struct kvm_msi msi = { .address_lo = (uint32_t)op->a, .address_hi = (uint32_t)(op->a >> 32),
 			       .data = op->arg };
+	char name[17] = "";
 
 	switch (op->code) {
 	case SIO_OP_IRQ:
@@ -257,11 +258,12 @@ static int do_op(struct context *c, const struct sio_op *op)
 	case SIO_OP_MODEL:
 		if (op->arg == 0 || op->arg >= SIO_MAX_MODELS)
 			return fault(c, "MODEL %u", op->arg);
-		memcpy(h->model_name[op->arg], &op->a, 16);
-		for (char *p = h->model_name[op->arg]; *p; p++)
+		memcpy(name, &op->a, 16);
+		for (char *p = name; *p; p++)
 			if (!((*p >= 'a' && *p <= 'z') || (*p >= 'A' && *p <= 'Z') || (*p >= '0' && *p <= '9') ||
 			      *p == '-' || *p == '_'))
 				*p = '.';
+		memcpy(h->model_name[op->arg], name, 16); /* others may be reading it */
 		return 0;
 	}
 	return fault(c, "operation %u does not exist", op->code);
@@ -331,6 +333,7 @@ static int do_forward(struct context *c)
 	struct domain *d = c->h->d;
 	struct sio_request r;
 	struct home *to;
+	uint64_t before;
 
 	memcpy(&r, (const void *)&c->slot->forward, sizeof(r));
 	__asm__ volatile("" ::: "memory");
@@ -343,11 +346,13 @@ static int do_forward(struct context *c)
 		return 0;
 	r = (struct sio_request){ .kind = SIO_REQ_PCICFG, .write = r.write != 0, .size = r.size, .count = 1,
 				  .addr = r.addr, .data = r.data, .now_ns = domain_now_ns(d) };
+	before = to->ctx[c->id].tsc;
 	to->ctx[c->id].forwarding = true;
 	to->ctx[c->id].last = to->ctx[c->id].slot->req = r;
 	if (context_run(&to->ctx[c->id]) == 0)
 		c->slot->forward.data = *(volatile uint64_t *)&to->ctx[c->id].slot->answer;
 	to->ctx[c->id].forwarding = false;
+	c->nested_tsc += to->ctx[c->id].tsc - before;
 	return 0;
 }
 
@@ -414,6 +419,7 @@ int context_run(struct context *c)
 	struct leave l;
 	int r = 0;
 
+	c->nested_tsc = 0;
 	c->runner = pthread_self();
 	/* Release: the watchdog finds the runner of what has been entered. */
 	atomic_store_explicit(&c->entered_ns, domain_now_ns(c->h->d) + 1, memory_order_release);
@@ -427,7 +433,7 @@ int context_run(struct context *c)
 		r = context_leave(c, &l);
 	}
 	atomic_store_explicit(&c->entered_ns, 0, memory_order_relaxed);
-	c->tsc += tsc() - t0;
+	c->tsc += tsc() - t0 - c->nested_tsc;
 	return r > 0 ? 0 : -1;
 }
 
@@ -619,12 +625,15 @@ int home_start(struct home *h)
 	/* All of them are started from this thread; each goes to its own afterwards. */
 	for (unsigned i = 0; i <= d->n_vcpus; i++) {
 		struct context *c = &h->ctx[i];
+		uint64_t before = c->tsc, asleep = c->asleep_ns;
 
 		c->stuck = false;
 		c->last = (struct sio_request){ .kind = SIO_REQ_NONE };
 		vcpu_thread_init(c->run, NULL);
 		if (context_run(c))
 			return -1;
+		c->tsc = before; /* the time of this thread, not of its own */
+		c->asleep_ns = asleep;
 	}
 	return 0;
 }

@@ -55,7 +55,10 @@ struct context {
 	uint64_t watched_ns, watched_cpu_ns; /* the watchdog's: an entry, and the runner's CPU time then */
 	bool forwarding;
 	struct sio_request last; /* for reports */
+	/* tsc: time in it, without that of another home's context that it forwarded to. */
 	uint64_t exits, hypercalls[SIO_N_HYPERCALLS], mmio_exits, tsc;
+	uint64_t nested_tsc; /* of this entry so far */
+	uint64_t asleep_ns;  /* remote.c: of tsc, without a processor */
 	/* companion.c */
 	int fd;
 	struct kvm_run *run;
@@ -67,6 +70,7 @@ struct context {
 
 struct home_ops {
 	const char *name;
+	bool apart;	/* in a process of its own */
 	bool has_image; /* the firmware's ELF image is loaded into its private memory */
 	int (*create)(struct home *h); /* priv is there, empty; 0 or -1 with a message */
 	/* Everything fresh, private memory filled: context n is to be entered at entry next. */
@@ -115,6 +119,7 @@ struct home {
 	int pidfd; /* -1: no process */
 	pid_t pid;
 	_Atomic bool gone; /* the process ended */
+	uint64_t past_cpu_ns; /* of processes that ended */
 };
 
 /* Contexts and private memory, nothing in it yet. NULL with a message. */

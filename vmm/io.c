@@ -221,8 +221,8 @@ static void ready(struct domain *d, int fd)
 void *io_main(void *arg)
 {
 	struct domain *d = arg;
-	struct timespec ts;
 
+	d->io_tid = gettid();
 	io_thread_init(d);
 	d->io_thread = pthread_self();
 	watch(d, d->kick_fd);
@@ -259,7 +259,6 @@ void *io_main(void *arg)
 		fast_flush(d);
 	for (unsigned i = 0; i < d->opt->n_disks; i++)
 		blk_drain(d->disk[i]);
-	clock_gettime(CLOCK_THREAD_CPUTIME_ID, &ts);
-	d->io_cpu_ns = (uint64_t)ts.tv_sec * 1000000000ull + (uint64_t)ts.tv_nsec;
+	thread_time(pthread_self(), d->io_tid, &d->io_time);
 	return NULL;
 }

@@ -9,6 +9,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "vmm/control.h"
 #include "vmm/domain.h"
 
 #ifndef SELFIO_VERSION
@@ -24,6 +25,8 @@ static const char usage_text[] =
 	"usage: selfio run [OPTION]...    run a domain\n"
 	"       selfio check [--json]     can this machine's KVM run one?\n"
 	"       selfio bench [OPTION]...  measure homes and fast paths, beside QEMU (in the source tree)\n"
+	"       selfio stat [OPTION]... [NAME|PID]\n"
+	"                                 what a running domain does (selfio stat --help)\n"
 	"       selfio --version | --help\n"
 	"\n"
 	"Options of run:\n"
@@ -50,6 +53,8 @@ static const char usage_text[] =
 	"                       all, default (posted,shadow,clock,readthrough)\n"
 	"  --spin US            wait so long for a home in another process before sleeping (5)\n"
 	"  --testdev            the guest finds a device for tests and measurements\n"
+	"  --name NAME          what `selfio stat' calls the domain (the process id)\n"
+	"  --no-control         no control socket\n"
 	"  --verbose            say more\n"
 	"\n"
 	"Exit status: 0 powered off or stopped by a signal, 1 failed while it ran, 2 could not start.\n";
@@ -179,6 +184,8 @@ enum {
 	O_SPIN,
 	O_TESTDEV,
 	O_VERBOSE,
+	O_NAME,
+	O_NOCONTROL,
 	O_HELP
 };
 
@@ -202,6 +209,8 @@ static const struct option long_options[] = {
 	{ "spin", 1, NULL, O_SPIN },
 	{ "testdev", 0, NULL, O_TESTDEV },
 	{ "verbose", 0, NULL, O_VERBOSE },
+	{ "name", 1, NULL, O_NAME },
+	{ "no-control", 0, NULL, O_NOCONTROL },
 	{ "help", 0, NULL, O_HELP },
 	{ NULL, 0, NULL, 0 },
 };
@@ -345,6 +354,14 @@ static int run_main(int argc, char **argv)
 			break;
 		case O_TESTDEV: o.testdev = true; break;
 		case O_VERBOSE: o.verbose = true; break;
+		case O_NAME:
+			if (!control_name_ok(optarg))
+				return bad("--name %.80s: give up to %u letters, digits, '_', '.' or '-', not a "
+					   "number",
+					   optarg, CONTROL_NAME_MAX);
+			o.name = optarg;
+			break;
+		case O_NOCONTROL: o.no_control = true; break;
 		case O_HELP: fputs(usage_text, stdout); return 0;
 		case ':': return bad("%s needs a value", argv[optind - 1]);
 		default: return bad("unknown option %s", argv[optind - 1]);
@@ -385,6 +402,8 @@ int main(int argc, char **argv)
 		return bench_main(argv + 1);
 	if (argc >= 2 && strcmp(argv[1], "stub") == 0)
 		return stub_main(argc - 1, argv + 1);
+	if (argc >= 2 && strcmp(argv[1], "stat") == 0)
+		return stat_main(argc - 1, argv + 1);
 	if (argc >= 2 && strcmp(argv[1], "check") == 0)
 		return check_main(argc - 1, argv + 1);
 	if (argc == 2 && strcmp(argv[1], "--version") == 0) {

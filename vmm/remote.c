@@ -15,6 +15,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <time.h>
@@ -26,6 +27,7 @@
 static void enter(struct context *c, struct leave *l)
 {
 	struct sio_mailbox_shared *m = &c->slot->mailbox;
+	uint64_t spin = c->h->d->opt->spin_us * 1000ull, before, waited;
 	int r;
 
 	l->kind = LEAVE_INTR;
@@ -38,7 +40,10 @@ static void enter(struct context *c, struct leave *l)
 		c->away = true;
 		mailbox_pass(m, SIO_TURN_HOME);
 	}
+	before = domain_now_ns(c->h->d);
 	r = mailbox_wait(m, SIO_TURN_HOST, c->h->d->opt->spin_us);
+	waited = domain_now_ns(c->h->d) - before;
+	c->asleep_ns += waited > spin ? waited - spin : 0;
 	if (r) /* the control thread sees it too, but not before all homes were started */
 		remote_died(c->h);
 	if (r && !c->h->gone)
@@ -139,6 +144,18 @@ static int spawn(struct home *h, uint64_t entry)
 	return 0;
 }
 
+/* waitpid() that counts the CPU time. */
+static pid_t reap(struct home *h, int *status, int options)
+{
+	struct rusage ru;
+	pid_t r = wait4(h->pid, status, options, &ru);
+
+	if (r == h->pid)
+		h->past_cpu_ns += (uint64_t)(ru.ru_utime.tv_sec + ru.ru_stime.tv_sec) * 1000000000ull +
+				  (uint64_t)(ru.ru_utime.tv_usec + ru.ru_stime.tv_usec) * 1000ull;
+	return r;
+}
+
 static void end(struct home *h)
 {
 	int status;
@@ -146,7 +163,7 @@ static void end(struct home *h)
 	if (h->pidfd < 0)
 		return;
 	syscall(SYS_pidfd_send_signal, h->pidfd, SIGKILL, NULL, 0);
-	waitpid(h->pid, &status, 0);
+	reap(h, &status, 0);
 	close(h->pidfd);
 	h->pidfd = -1;
 }
@@ -160,7 +177,7 @@ void remote_died(struct home *h)
 	if (poll(&p, 1, 0) <= 0 || atomic_exchange(&h->gone, true) || h->dead)
 		return;
 	waitpid(h->pid, &status, WNOHANG | WNOWAIT);
-	if (waitpid(h->pid, &status, WNOHANG) == h->pid && WIFSIGNALED(status))
+	if (reap(h, &status, WNOHANG) == h->pid && WIFSIGNALED(status))
 		msg("the %s process was ended by signal %d (%s)", h->ops->name, WTERMSIG(status),
 		    strsignal(WTERMSIG(status)));
 	else
@@ -187,6 +204,7 @@ static int start(struct home *h, uint64_t entry)
 
 const struct home_ops home_ioemu = {
 	.name = "ioemu",
+	.apart = true,
 	.create = create,
 	.start = start,
 	.enter = enter,
@@ -195,6 +213,7 @@ const struct home_ops home_ioemu = {
 
 const struct home_ops home_stubdom = {
 	.name = "stubdom",
+	.apart = true,
 	.has_image = true,
 	.create = create,
 	.start = start,

@@ -7,7 +7,7 @@
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
-#include <time.h>
+#include <unistd.h>
 
 #include "vmm/domain.h"
 
@@ -173,6 +173,7 @@ static void handle_io(struct vcpu *v)
 	uint64_t val = 0;
 
 	v->exits[write ? EXIT_PIO_WRITE : EXIT_PIO_READ]++;
+	v->ports[run->io.port / PORT_BLOCK][write]++;
 	if (run->io.count != 1) {
 		reflect(v, SIO_REQ_PIO, write, run->io.port, size, run->io.count, 0, p);
 		return;
@@ -191,6 +192,7 @@ static void handle_mmio(struct vcpu *v)
 	bool write = run->mmio.is_write;
 
 	v->exits[write ? EXIT_MMIO_WRITE : EXIT_MMIO_READ]++;
+	stats_page(v, run->mmio.phys_addr, write);
 	for (unsigned at = 0, n; at < run->mmio.len && at < 8; at += n) {
 		uint64_t val = 0;
 
@@ -227,8 +229,8 @@ void *vcpu_main(void *arg)
 {
 	struct vcpu *v = arg;
 	struct domain *d = v->d;
-	struct timespec ts;
 
+	v->tid = gettid();
 	vcpu_thread_init(v->run, d->home[HOME_FIRMWARE] ? d->home[HOME_FIRMWARE]->ctx[v->id].run : NULL);
 	for (;;) {
 		int r;
@@ -273,7 +275,6 @@ void *vcpu_main(void *arg)
 	/* The kernel cancels what a thread has submitted when it exits. */
 	for (unsigned i = 0; i < d->opt->n_disks; i++)
 		blk_drain(d->disk[i]);
-	clock_gettime(CLOCK_THREAD_CPUTIME_ID, &ts);
-	v->cpu_ns = (uint64_t)ts.tv_sec * 1000000000ull + (uint64_t)ts.tv_nsec;
+	thread_time(pthread_self(), v->tid, &v->time);
 	return NULL;
 }
