@@ -218,6 +218,23 @@ static void ready(struct domain *d, int fd)
 	fast_flush(d); /* a doorbell */
 }
 
+/* Console output waits a little for company (firmware/serve.c), in one home while another switches the power
+ * off: after a little while it is due. */
+static void last_words(struct domain *d)
+{
+	const struct timespec a_little = { .tv_nsec = 2000000 };
+
+	if (some_dead(d))
+		return;
+	fast_flush(d);
+	nanosleep(&a_little, NULL);
+	for (unsigned i = 0; i < N_HOMES; i++)
+		if (d->home[i]) {
+			d->home[i]->events |= SIO_EVENT_TIMER;
+			serve(d, d->home[i]);
+		}
+}
+
 void *io_main(void *arg)
 {
 	struct domain *d = arg;
@@ -255,8 +272,7 @@ void *io_main(void *arg)
 	d->generation++;
 	pthread_cond_broadcast(&d->resume_cond);
 	pthread_mutex_unlock(&d->park_lock);
-	if (!some_dead(d))
-		fast_flush(d);
+	last_words(d);
 	for (unsigned i = 0; i < d->opt->n_disks; i++)
 		blk_drain(d->disk[i]);
 	thread_time(pthread_self(), d->io_tid, &d->io_time);
