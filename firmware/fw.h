@@ -19,6 +19,7 @@
 #include "drivers/pv.h"
 #include "drivers/virtio/virtio_blk.h"
 #include "drivers/virtio/virtio_console.h"
+#include "drivers/virtio/virtio_net.h"
 #include "sio/config.h"
 #include "sio/slot.h"
 
@@ -36,6 +37,9 @@ struct fw {
 	struct virtio_blk *disk[FW_MAX_DISKS];
 	uint8_t disk_window[FW_MAX_DISKS];
 	unsigned n_disks;
+	struct virtio_net *net[SIO_MAX_NETS];
+	uint8_t net_window[SIO_MAX_NETS];
+	unsigned n_nets;
 	struct virtio_console *console;
 	uint64_t console_due_ns; /* when waiting output goes out; UINT64_MAX: none waits */
 	uint64_t timer_ns;       /* the I/O context's deadline, as last asked for */

@@ -186,6 +186,19 @@ int stats_write(struct domain *d, const char *path)
 			(unsigned long long)s.async_done, (unsigned long long)s.bounced,
 			(unsigned long long)s.errors);
 	}
+	fprintf(f, "\n  ],\n  \"nets\": [");
+	for (unsigned i = 0; i < d->opt->n_nets; i++) {
+		struct net_stats s;
+
+		net_stats(d->net[i], &s);
+		fprintf(f,
+			"%s\n    { \"tx_frames\": %llu, \"tx_bytes\": %llu, \"tx_drops\": %llu, \"rx_frames\": %llu, "
+			"\"rx_bytes\": %llu, \"rx_drops\": %llu, \"link_losses\": %llu, \"vhost\": %s }",
+			i ? "," : "", (unsigned long long)s.tx_frames, (unsigned long long)s.tx_bytes,
+			(unsigned long long)s.tx_drops, (unsigned long long)s.rx_frames,
+			(unsigned long long)s.rx_bytes, (unsigned long long)s.rx_drops,
+			(unsigned long long)s.link_losses, s.vhost ? "true" : "false");
+	}
 	fprintf(f,
 		"\n  ],\n  \"memory\": { \"guest_ram\": %llu, \"firmware_private\": %llu, \"firmware_image\": %llu, "
 		"\"process_anon_kib\": %llu }\n}\n",

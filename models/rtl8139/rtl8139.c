@@ -427,17 +427,10 @@ static void reg_write(struct rtl8139 *d, struct dev_access *a)
 	}
 }
 
-static uint64_t mem_bar(const uint8_t *cfg)
-{
-	uint32_t base = pci_cfg_get32(cfg, BAR_MEM) & ~15u;
-
-	return (cfg[PCI_COMMAND] & PCI_COMMAND_MEMORY) && base ? base : DEV_UNPLACED;
-}
-
 static void place(struct rtl8139 *d)
 {
 	dev_place(&d->env, R_IO, pci_cfg_io_bar(d->state.cfg, BAR_IO));
-	dev_place(&d->env, R_MEM, mem_bar(d->state.cfg));
+	dev_place(&d->env, R_MEM, pci_cfg_mem_bar(d->state.cfg, BAR_MEM));
 }
 
 static void access_cfg(struct rtl8139 *d, struct dev_access *a)
