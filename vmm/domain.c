@@ -574,14 +574,14 @@ static int start(struct domain *d)
 	fast_start(d);
 	if (create_contexts(d) || make_irqfds(d))
 		return 2;
+	make_uuid(d->uuid);
+	if (open_nets(d))
+		return 2;
 	d->console = console_open(d->opt->console, err, sizeof(err));
 	if (!d->console) {
 		msg("%s", err);
 		return 2;
 	}
-	make_uuid(d->uuid);
-	if (open_nets(d))
-		return 2;
 	attach_devices(d);
 	memory_reset_bios(d);
 	d->start_mono_ns = mono_ns(CLOCK_MONOTONIC);
