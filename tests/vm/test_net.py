@@ -1,9 +1,15 @@
 # SPDX-License-Identifier: BSD-2-Clause
 """Network cards: Debian's drivers on each, over a TAP interface with a DHCP server and nettool behind it."""
+import http.server
 import itertools
 import os
 import re
+import signal
+import socket
+import struct
 import subprocess
+import threading
+import time
 
 import vm
 from vm import Skip, check, guest_file, test
@@ -211,3 +217,130 @@ def net_reboot(t):
         m.expect(r"SIO-TEST net: PASS", 300)
     m.signal(15)
     m.finish()
+
+
+def children(pid, name):
+    found = []
+    for p in filter(str.isdigit, os.listdir("/proc")):
+        try:
+            with open(f"/proc/{p}/stat") as f:
+                head, _, rest = f.read().rpartition(")")
+        except OSError:
+            continue
+        if head.partition("(")[2].startswith(name) and int(rest.split()[1]) == pid:
+            found.append(int(p))
+    return found
+
+
+@test("net-user", cost=90)
+def net_user(t):
+    """passt: the guest has the host's address; when passt is killed the link goes and comes back."""
+    name = f"sio{next(NUMBER)}"
+    if os.geteuid():
+        raise Skip("only root makes the interface that it needs; the lab does")
+    t.shell("ip", "link", "add", name, "type", "dummy")
+    t.at_end(t.shell, "ip", "link", "del", name)
+    t.shell("ip", "addr", "add", "10.78.0.2/24", "dev", name)
+    t.shell("ip", "link", "set", name, "up")
+    t.shell("ip", "route", "add", "default", "via", "10.78.0.1", "dev", name)
+    with open("/proc/sys/net/ipv4/ping_group_range", "w") as f:
+        f.write("0 65535")
+    server = subprocess.Popen([guest_file("bin/nettool", "tests/run.sh builds it"), "server", "7001"],
+                              stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
+                              preexec_fn=vm.die_with_parent)
+    t.at_end(server.wait, 10)
+    t.at_end(server.terminate)
+    m = run(t, "e1000", ["dhcp", "down:4", "up:4", "link", "down:4"], ["--net", "user,model=e1000"])
+    m.expect("SIO-LINK\r", 300)
+    for pid in children(m.process.pid, "passt"):
+        os.kill(pid, signal.SIGKILL)
+    m.expect(r"SIO-TEST net: PASS", 300)
+    m.finish(errors=True)
+    check(any("passt" in s for s in m.messages()), "nothing was said of passt's end")
+    check(m.stats()["nets"][0]["link_losses"] == 1, f"{m.stats()['nets'][0]}")
+
+
+def serve_tftp(address, folder):
+    """RFC 1350 and 2347 to 2349, reading only."""
+    main = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    main.bind((address, 69))
+
+    def send(peer, name, options):
+        with open(os.path.join(folder, os.path.basename(name)), "rb") as f:
+            data = f.read()
+        s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        s.bind((address, 0))
+        s.settimeout(2)
+        size = int(options.get("blksize", 512))
+        packets = [struct.pack(">HH", 3, n + 1 & 0xffff) + data[n * size:(n + 1) * size]
+                   for n in range(len(data) // size + 1)]
+        if options:
+            answer = {"blksize": str(size), "tsize": str(len(data))}
+            packets.insert(0, struct.pack(">H", 6) + b"".join(
+                f"{k}\0{answer[k]}\0".encode() for k in options if k in answer))
+        for p in packets:
+            want = struct.unpack(">H", p[2:4])[0] if p[1] == 3 else 0
+            for _ in range(10):
+                s.sendto(p, peer)
+                try:
+                    while True:
+                        got = s.recv(600)
+                        if got[:2] == b"\0\5":
+                            return
+                        if got[:2] == b"\0\4" and struct.unpack(">H", got[2:4])[0] == want:
+                            break
+                    break
+                except socket.timeout:
+                    pass
+
+    def loop():
+        while True:
+            request, peer = main.recvfrom(600)
+            if request[:2] == b"\0\1":
+                words = [w.decode() for w in request[2:].split(b"\0")]
+                options = {k.lower(): v for k, v in zip(words[2::2], words[3::2])}
+                threading.Thread(target=send, args=(peer, words[0], options), daemon=True).start()
+
+    threading.Thread(target=loop, daemon=True).start()
+
+
+def pxe(t, model):
+    """iPXE's option ROM: a script by TFTP, kernel and RAM disk by HTTP; the kernel's driver goes on."""
+    tap = Tap(t, dhcp=False)
+    folder = t.path("http")
+    os.makedirs(folder)
+    options = vm.kernel_args("amd64")
+    for name, path in (("kernel", options[1]), ("initrd", options[3])):
+        os.symlink(path, os.path.join(folder, name))
+    line = (f"console=ttyS0,115200 quiet panic=-1 sio.disks=0 sio.test=net "
+            f"sio.args={CARDS[model][0]},dhcp,ping,down:1")
+    with open(os.path.join(folder, "boot.ipxe"), "w") as f:
+        f.write(f"#!ipxe\nkernel http://{tap.server}:8080/kernel initrd=initrd {line}\n"
+                f"initrd http://{tap.server}:8080/initrd\nboot\n")
+    tap.serve(f"siaddr {tap.server}\nboot_file boot.ipxe\n")
+    serve_tftp(tap.server, folder)
+
+    class Handler(http.server.SimpleHTTPRequestHandler):
+        def __init__(self, *args):
+            super().__init__(*args, directory=folder)
+
+        def log_message(self, form, *args):
+            t.say("http: " + form % args)
+
+    web = http.server.ThreadingHTTPServer((tap.server, 8080), Handler)
+    t.at_end(web.server_close)
+    t.at_end(web.shutdown)
+    threading.Thread(target=web.serve_forever, daemon=True).start()
+    began = time.monotonic()
+    m = t.run(*card(tap, model), "--boot", "net", "--mem", "256M")
+    m.expect(r"SIO-INIT: up", 250)
+    t.note(f"{time.monotonic() - began:.0f} s to the kernel")
+    end(t, m)
+
+
+def register_pxe():
+    for model in ("e1000", "rtl8139", "ne2k_pci"):
+        test(f"net-pxe-{model}", cost=120)(lambda t, m=model: pxe(t, m))
+
+
+register_pxe()
