@@ -251,4 +251,5 @@ void fw_board_init(void)
 	if (pc_init(fw.machine, &ops, NULL, &io, &why))
 		fw_panic("the board can't be built: %s", why);
 	name_models();
+	fw_log(SIO_LOG_INFO, "%lu bytes of private memory are left", (unsigned long)(fw.heap_end - fw.heap));
 }
