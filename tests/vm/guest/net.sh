@@ -117,18 +117,15 @@ for step in "$@"; do
 		ping -c 2 -W 5 $server >/dev/null || fail "no answer after the link came back"
 		;;
 	reload:*)
-		n=0
-		while [ $n -lt $a ]; do
+		for _ in $(seq "$a"); do
 			unload
 			load
 			dhcp eth0
-			n=$((n + 1))
 		done
 		ping -c 2 -W 5 $server >/dev/null || fail "no answer after reloading"
 		;;
 	ifdown:*)
-		n=0
-		while [ $n -lt $a ]; do
+		for _ in $(seq "$a"); do
 			/tests/nettool flood $server $port 1400 3 >/dev/null 2>&1 &
 			/tests/nettool down $server $port 64 >/dev/null 2>&1 &
 			sleep 1
@@ -137,7 +134,6 @@ for step in "$@"; do
 			killall nettool
 			wait
 			dhcp eth0
-			n=$((n + 1))
 		done
 		ping -c 2 -W 5 $server >/dev/null || fail "no answer after ifdown"
 		;;
