@@ -12,7 +12,7 @@
  *                        listen, one peer at a time.  stream:PATH,connect: we connect
  *
  *   and to each of them, after commas:
- *   model=NAME           the card that the guest sees: rtl8139, e1000, ne2k_pci, ne2k_isa, virtio
+ *   model=NAME           the card that the guest sees: rtl8139, rtl8139c, e1000, ne2k_pci, ne2k_isa, virtio
  *   mac=XX:XX:XX:XX:XX:XX
  *   pcap=FILE            all frames also go to a file in libpcap's format, in both directions
  *
@@ -50,6 +50,7 @@ enum netdev_model {
 	NETDEV_E1000,
 	NETDEV_NE2K_PCI,
 	NETDEV_NE2K_ISA,
+	NETDEV_RTL8139C,
 	NETDEV_VIRTIO,
 };
 

@@ -87,6 +87,7 @@ struct net_dev {
 	unsigned failures;   /* user: in a row */
 	int sock_fd;         /* tap: for ioctls on interfaces */
 	bool looked;         /* tap: at the interface's state, before */
+	bool said_down;      /* tap: its user was told */
 	bool made_path;      /* stream: the socket is ours to remove */
 };
 

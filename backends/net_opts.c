@@ -9,7 +9,7 @@
 
 static const char *const models[] = {
 	[NETDEV_RTL8139] = "rtl8139",   [NETDEV_E1000] = "e1000",   [NETDEV_NE2K_PCI] = "ne2k_pci",
-	[NETDEV_NE2K_ISA] = "ne2k_isa", [NETDEV_VIRTIO] = "virtio",
+	[NETDEV_NE2K_ISA] = "ne2k_isa", [NETDEV_VIRTIO] = "virtio", [NETDEV_RTL8139C] = "rtl8139c",
 };
 
 static int hex(char c)
@@ -87,7 +87,7 @@ static const char *option(struct net_opts *o, const char *item)
 				return NULL;
 			}
 		}
-		return "no such card; use rtl8139, e1000, ne2k_pci, ne2k_isa or virtio";
+		return "no such card; use rtl8139, rtl8139c, e1000, ne2k_pci, ne2k_isa or virtio";
 	}
 	if (IS("mac")) {
 		o->have_mac = parse_mac(val, o->mac);

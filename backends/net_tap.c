@@ -93,12 +93,14 @@ static void look(struct net_dev *nd)
 	/* Not found: it lives on in another network namespace, and we can't look. */
 	up = ioctl(nd->sock_fd, SIOCGIFFLAGS, &ifr) ||
 	     (ifr.ifr_flags & (IFF_UP | IFF_RUNNING)) == (IFF_UP | IFF_RUNNING);
-	if (up != nd->st.link || !nd->looked) {
-		if (!up)
-			net_say(nd, "%s is down, and so is the link: ip link set %s up",
-				ifr.ifr_name, ifr.ifr_name);
-		else if (nd->looked)
-			net_say(nd, "%s is up", ifr.ifr_name);
+	/* Just opened, it runs in a moment. */
+	if (!up && (nd->st.link || (!nd->looked && !(ifr.ifr_flags & IFF_UP)))) {
+		net_say(nd, "%s is down, and so is the link: ip link set %s up", ifr.ifr_name,
+			ifr.ifr_name);
+		nd->said_down = true;
+	} else if (up && nd->said_down) {
+		net_say(nd, "%s is up", ifr.ifr_name);
+		nd->said_down = false;
 	}
 	nd->looked = true;
 	net_set_link(nd, up);

@@ -4,6 +4,7 @@
 #
 #   bench/run.sh [--quick] [--runs N] [--reads N] [--no-registers] [--no-disks] [--only NAME]...
 #                                                             (./dev bench, selfio bench)
+#   bench/run.sh net [--runs N] [--only NAME]...             network cards: throughput, latency, packets, exits
 #
 # Runs on this machine's KVM where `selfio check` finds it good, otherwise in the lab. The tables, the figures
 # and a plot go to build/bench/bench.md, bench.json and regs.png.
@@ -12,7 +13,9 @@ set -euo pipefail
 top=$(cd "$(dirname "$0")/.." && pwd)
 # shellcheck source=tools/lib.sh
 . "$top/tools/lib.sh"
-driver=(/usr/bin/python3 -B "$top/bench/bench.py" "$@")
+what=bench
+[ "${1:-}" != net ] || { what=net; shift; }
+driver=(/usr/bin/python3 -B "$top/bench/$what.py" "$@")
 for a in "$@"; do
 	case $a in
 	-h | --help) exec "${driver[@]}" ;;
@@ -24,7 +27,8 @@ selfio=${SELFIO:-$top/build/selfio}
 guests=${SIO_GUESTS:-$top/build/guests}
 out=$top/build/bench
 mkdir -p "$guests" "$out"
-"$top/tools/guests/programs.sh" readlat >"$out/prepare.log"
+"$top/tools/guests/programs.sh" readlat nettool >"$out/prepare.log"
+[ $what = bench ] || "$top/tools/guests/initramfs.sh" amd64 "$guests/test-amd64.cpio" >>"$out/prepare.log"
 "$top/tools/guests/initramfs.sh" amd64 "$guests/bench-amd64.cpio" --module virtio_pci --module virtio_blk \
 	"$top/tests/vm/guest/lat.sh" "$top/tests/vm/guest/readlat.c" >>"$out/prepare.log"
 

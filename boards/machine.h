@@ -12,7 +12,7 @@
 
 #define MACHINE_MAX_DEVS    24u
 #define MACHINE_MAX_REGIONS 96u
-#define MACHINE_MAX_TIMERS  4u    /* of one device */
+#define MACHINE_MAX_TIMERS  5u    /* of one device */
 #define MACHINE_GSI         0xffu /* board_wire.to: an interrupt controller input */
 #define MACHINE_N_GSI       24u
 

@@ -4,6 +4,9 @@
  *
  * Interrupt controllers and the PIT (ports 20h, 40h, 61h, A0h) are the hypervisor's.  GSI n is ISA
  * interrupt n, at the PICs and the IOAPIC alike.
+ *
+ * Pin p (INTA# is 0) of PCI slot s is wired to PIRQ (s + p - 1) mod 4 of the ISA bridge, as _PRT says
+ * (pc_dsdt.asl).  Network card n is in slot 3 + n.
  */
 #include "boards/pc.h"
 
@@ -11,22 +14,40 @@
 
 #include "boards/pc_tables.h"
 #include "models/debugcon/debugcon.h"
+#include "models/e1000/e1000.h"
 #include "models/fwcfg/fwcfg.h"
 #include "models/i8042/i8042.h"
 #include "models/ide/ide.h"
+#include "models/ne2000/ne2000.h"
 #include "models/pci/i440fx.h"
 #include "models/pci/piix3_isa.h"
 #include "models/pm/piix4_pm.h"
 #include "models/port92/port92.h"
 #include "models/post/post.h"
 #include "models/rtc/rtc.h"
+#include "models/rtl8139/rtl8139.h"
 #include "models/testdev/testdev.h"
 #include "models/uart/uart.h"
 
 #define DEVFN(dev, fn) ((dev)*8 + (fn))
 #define COM1           0x3f8u
 
-enum pc_dev { I440FX, ISA, IDE, PM, RTC, I8042, COM, PORT92, POST, FWCFG, DEBUGCON, TEST, N_DEVS };
+enum pc_dev {
+	I440FX,
+	ISA,
+	IDE,
+	PM,
+	RTC,
+	I8042,
+	COM,
+	PORT92,
+	POST,
+	FWCFG,
+	DEBUGCON,
+	TEST,
+	NET,
+	N_DEVS = NET + SIO_MAX_NETS
+};
 
 #define ISA_LINE(n)                    \
 	{                              \
@@ -55,6 +76,60 @@ static const struct board_wire wires[] = {
 	ISA_LINE(14),
 	ISA_LINE(15),
 };
+#define N_WIRES (sizeof(wires) / sizeof(wires[0]))
+
+/* Where drivers look for an ISA NE2000; 9, what it often has, is the SCI here. */
+static const struct {
+	uint16_t base;
+	uint8_t irq;
+} isa_net[] = { { 0x300, 3 }, { 0x320, 5 } };
+
+union net_cfg {
+	struct e1000_cfg e1000;
+	struct rtl8139_cfg rtl8139;
+	struct ne2000_cfg ne2000;
+};
+
+/* Card n: its class and configuration, and one wire.  0, or -1: no such card, or no place for it. */
+static int add_net(const struct pc_net *p, unsigned n, unsigned *n_isa, struct board_dev *dev,
+		   union net_cfg *cfg, struct board_wire *wire)
+{
+	unsigned slot = PC_NET_SLOT + n;
+
+	*dev = (struct board_dev){ NULL, cfg, p->net ? DEVFN((int)slot, 0) : -1,
+				  SIO_PLACE_NET, !p->net };
+	*wire = (struct board_wire){ (uint8_t)(NET + n), 0, ISA, (uint8_t)((slot - 1) % 4) };
+	if (!p->net)
+		return 0;
+	switch (p->card) {
+	case SIO_NET_RTL8139:
+	case SIO_NET_RTL8139C:
+		dev->cls = &rtl8139_class;
+		cfg->rtl8139 = (struct rtl8139_cfg){ .net = p->net,
+						     .c_only = p->card == SIO_NET_RTL8139C };
+		return 0;
+	case SIO_NET_E1000:
+		dev->cls = &e1000_class;
+		cfg->e1000 = (struct e1000_cfg){ .net = p->net };
+		return 0;
+	case SIO_NET_NE2K_PCI:
+		dev->cls = &ne2000_pci_class;
+		cfg->ne2000 = (struct ne2000_cfg){ .net = p->net };
+		return 0;
+	case SIO_NET_NE2K_ISA:
+		if (*n_isa == sizeof(isa_net) / sizeof(isa_net[0]))
+			return -1;
+		dev->cls = &ne2000_isa_class;
+		dev->devfn = -1;
+		cfg->ne2000 = (struct ne2000_cfg){ .net = p->net,
+						   .base = isa_net[*n_isa].base,
+						   .irq = isa_net[*n_isa].irq };
+		wire->to = MACHINE_GSI;
+		wire->to_line = isa_net[(*n_isa)++].irq;
+		return 0;
+	}
+	return -1;
+}
 
 static size_t text_len(const char *s, size_t max)
 {
@@ -81,6 +156,7 @@ static int make_tables(const struct pc_io *io, const struct machine_ops *ops, vo
 		.low = io->cfg->ram[0].len,
 		.high = io->cfg->n_ram > 1 ? io->cfg->ram[1].len : 0,
 		.boot_menu = io->cfg->flags & SIO_CFG_BOOT_MENU,
+		.boot_net = io->cfg->flags & SIO_CFG_BOOT_NET,
 		.alloc = ops->alloc,
 		.ctx = ctx,
 	};
@@ -89,6 +165,8 @@ static int make_tables(const struct pc_io *io, const struct machine_ops *ops, vo
 	memcpy(t.uuid, io->cfg->uuid, sizeof(t.uuid));
 	for (unsigned i = 0; i < PC_MAX_DISKS; i++)
 		t.disks |= (unsigned)(io->disk[i].blk || io->disk[i].elsewhere) << i;
+	for (unsigned i = 0; i < SIO_MAX_NETS; i++)
+		t.nets |= (unsigned)(io->net[i].net && io->net[i].card != SIO_NET_NE2K_ISA) << i;
 	for (unsigned i = 0; i < io->cfg->n_blobs && i < SIO_MAX_BLOBS; i++) {
 		const struct sio_blob *b = &io->cfg->blob[i];
 
@@ -119,6 +197,8 @@ int pc_init(struct machine *m, struct machine_ops *ops, void *ctx, const struct 
 		.equipment = 2,
 		.boot = { RTC_BOOT_DISK, RTC_BOOT_NONE, RTC_BOOT_NONE },
 	};
+	struct board_wire *wire = ops->alloc(ctx, (N_WIRES + SIO_MAX_NETS) * sizeof(*wire), 16);
+	union net_cfg net[SIO_MAX_NETS];
 	struct uart_cfg com = { .base = COM1, .chr = io->console };
 	struct debugcon_cfg dbg = { .chr = io->debugcon };
 	struct fwcfg_cfg fwcfg;
@@ -138,16 +218,22 @@ int pc_init(struct machine *m, struct machine_ops *ops, void *ctx, const struct 
 		[DEBUGCON] = { &debugcon_class, &dbg, -1, SIO_PLACE_PORTS, false },
 		[TEST] = { &testdev_class, NULL, -1, SIO_PLACE_TEST, false },
 	};
-	unsigned failed;
+	unsigned failed, n_isa = 0;
 
-	for (unsigned i = 0; i < N_DEVS; i++)
+	for (unsigned i = 0; i < NET; i++)
 		devs[i].away = !(local >> devs[i].place & 1);
 	devs[DEBUGCON].away |= !io->debugcon;
 	devs[TEST].away |= !(io->cfg->flags & SIO_CFG_TESTDEV);
-	if (!tables) {
+	if (!tables || !wire) {
 		*why = "no memory for tables";
 		return -1;
 	}
+	memcpy(wire, wires, sizeof(wires));
+	for (unsigned i = 0; i < SIO_MAX_NETS; i++)
+		if (add_net(&io->net[i], i, &n_isa, &devs[NET + i], &net[i], &wire[N_WIRES + i])) {
+			*why = "a network card has no place";
+			return -1;
+		}
 	/* Half of what private memory holds: only where they are shown. */
 	if ((local >> SIO_PLACE_FWCFG & 1) && make_tables(io, ops, ctx, tables, why))
 		return -1;
@@ -161,8 +247,7 @@ int pc_init(struct machine *m, struct machine_ops *ops, void *ctx, const struct 
 		memcpy(ide.serial[i], d->serial, text_len(d->serial, sizeof(ide.serial[i]) - 1));
 		memcpy(ide.model[i], d->model, text_len(d->model, sizeof(ide.model[i]) - 1));
 	}
-	if (machine_init(m, ops, ctx, devs, N_DEVS, wires,
-			 sizeof(wires) / sizeof(wires[0]), &failed)) {
+	if (machine_init(m, ops, ctx, devs, N_DEVS, wire, N_WIRES + SIO_MAX_NETS, &failed)) {
 		*why = failed < N_DEVS ? devs[failed].cls->name : "?";
 		return -1;
 	}

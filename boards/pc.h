@@ -6,6 +6,7 @@
 #include "boards/machine.h"
 #include "models/blk.h"
 #include "models/chr.h"
+#include "models/net.h"
 #include "sio/config.h"
 
 #define PC_MAX_DISKS 4u
@@ -16,10 +17,16 @@ struct pc_disk {
 	bool elsewhere; /* there is one, in another home */
 };
 
+struct pc_net {
+	struct net *net; /* NULL: no card there */
+	uint32_t card;   /* enum sio_net_card */
+};
+
 struct pc_io {
 	const struct sio_config *cfg; /* local: what is built here; all of it where no bit is set */
 	uintptr_t base;               /* where address 0 of the blobs is */
 	struct pc_disk disk[PC_MAX_DISKS]; /* channel * 2 + drive */
+	struct pc_net net[SIO_MAX_NETS];   /* PCI: slot 3 and up; ISA: see pc.c */
 	struct chr *console;               /* COM1 */
 	struct chr *debugcon;              /* NULL: port 402h is not there */
 };

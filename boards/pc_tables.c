@@ -407,12 +407,20 @@ static void add_e820(const struct pc_tables_cfg *cfg, struct pc_tables *t)
 static void add_bootorder(const struct pc_tables_cfg *cfg, struct pc_tables *t)
 {
 	static const char rom[] = "/rom@genroms/linuxboot.bin\n";
-	char text[256], disk[] = "/pci@i0cf8/ide@1,1/drive@0/disk@0\n";
+	char text[512], disk[] = "/pci@i0cf8/ide@1,1/drive@0/disk@0\n";
+	char net[] = "/pci@i0cf8/ethernet@3\n";
 	size_t len = 0;
 
 	if (cfg->kernel.data) {
 		memcpy(text, rom, sizeof(rom) - 1);
 		len = sizeof(rom) - 1;
+	}
+	for (unsigned i = 0; i < 8 && cfg->boot_net; i++) {
+		if (!(cfg->nets >> i & 1))
+			continue;
+		net[sizeof(net) - 3] = "0123456789abcdef"[PC_NET_SLOT + i];
+		memcpy(text + len, net, sizeof(net) - 1);
+		len += sizeof(net) - 1;
 	}
 	for (unsigned i = 0; i < 4; i++) {
 		if (!(cfg->disks >> i & 1))

@@ -21,6 +21,7 @@
 #define PC_RESET_VAL  6u
 #define PC_LOW_MAX    0xc0000000u  /* RAM ends, and the PCI hole begins, there or below */
 #define PC_HIGH_BASE  0x100000000u /* the rest of RAM */
+#define PC_NET_SLOT   3u           /* of the first network card; one for each, up to 8 */
 
 #define PC_MAX_ITEMS FWCFG_MAX_ITEMS
 
@@ -36,6 +37,8 @@ struct pc_tables_cfg {
 	uint64_t high;   /* bytes of RAM from PC_HIGH_BASE, or 0 */
 	uint8_t uuid[16];
 	unsigned disks; /* bit channel * 2 + drive: an IDE disk is there, to boot from in this order */
+	unsigned nets;   /* bit n: a PCI card is in slot PC_NET_SLOT + n */
+	bool boot_net;   /* cards are tried before disks */
 	bool boot_menu;
 	bool vga; /* false: the BIOS talks on COM1 and the OS is told that there is no VGA */
 

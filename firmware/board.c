@@ -180,6 +180,16 @@ static void start_front_ends(struct pc_io *io)
 			fw.disk[fw.n_disks++] = b;
 			io->disk[d->unit] =
 				(struct pc_disk){ &b->blk, d->serial, d->model, false };
+		} else if (d->kind == SIO_DEV_NET && d->unit < SIO_MAX_NETS &&
+			   !io->net[d->unit].net && fw.n_nets < SIO_MAX_NETS) {
+			struct virtio_net *n = fw_alloc(sizeof(*n), 64);
+
+			if (virtio_net_init(n, &pv, window))
+				fw_panic("network %u: the back end refused the network front end",
+					 d->unit);
+			fw.net_window[fw.n_nets] = (uint8_t)d->window;
+			fw.net[fw.n_nets++] = n;
+			io->net[d->unit] = (struct pc_net){ &n->net, d->card };
 		} else if (d->kind == SIO_DEV_CONSOLE && !fw.console) {
 			fw.console = fw_alloc(sizeof(*fw.console), 64);
 			if (virtio_console_init(fw.console, &pv, window))
@@ -192,12 +202,19 @@ static void start_front_ends(struct pc_io *io)
 static void name_models(void)
 {
 	for (unsigned i = 0; i < fw.machine->n_dev; i++) {
+		const struct dev_class *c = fw.machine->host[i].cls;
 		char name[16] = { 0 };
+		unsigned n = 1;
 		uint64_t w[2];
 
 		if (fw.machine->host[i].away)
 			continue;
-		fmt(name, sizeof(name), "%s", fw.machine->host[i].cls->name);
+		for (unsigned k = 0; k < i; k++)
+			n += fw.machine->host[k].cls == c;
+		if (n > 1)
+			fmt(name, sizeof(name), "%s-%u", c->name, n);
+		else
+			fmt(name, sizeof(name), "%s", c->name);
 		memcpy(w, name, sizeof(w));
 		fw_op(SIO_OP_MODEL, i + 1, w[0], w[1], 0);
 	}
@@ -234,4 +251,5 @@ void fw_board_init(void)
 	if (pc_init(fw.machine, &ops, NULL, &io, &why))
 		fw_panic("the board can't be built: %s", why);
 	name_models();
+	fw_log(SIO_LOG_INFO, "%lu bytes of private memory are left", (unsigned long)(fw.heap_end - fw.heap));
 }

@@ -7,6 +7,12 @@
 
 struct fw fw = { .console_due_ns = UINT64_MAX, .timer_ns = UINT64_MAX };
 
+void fw_heap_init(const struct sio_config *cfg)
+{
+	fw.heap = fw.base + cfg->heap_base;
+	fw.heap_end = fw.heap + cfg->heap_len;
+}
+
 void fw_init(const struct sio_config *cfg)
 {
 	fw.cfg = cfg;
@@ -15,8 +21,8 @@ void fw_init(const struct sio_config *cfg)
 	    cfg->size != sizeof(*cfg))
 		fw_panic("the hypervisor side speaks ABI %u, this firmware %u", cfg->version,
 			 SIO_ABI_VERSION);
-	fw.heap = fw.base + cfg->heap_base;
-	fw.heap_end = fw.heap + cfg->heap_len;
+	if (!fw.heap)
+		fw_heap_init(cfg);
 	fw_board_init();
 }
 

@@ -19,6 +19,7 @@
 #include "drivers/pv.h"
 #include "drivers/virtio/virtio_blk.h"
 #include "drivers/virtio/virtio_console.h"
+#include "drivers/virtio/virtio_net.h"
 #include "sio/config.h"
 #include "sio/slot.h"
 
@@ -36,6 +37,9 @@ struct fw {
 	struct virtio_blk *disk[FW_MAX_DISKS];
 	uint8_t disk_window[FW_MAX_DISKS];
 	unsigned n_disks;
+	struct virtio_net *net[SIO_MAX_NETS];
+	uint8_t net_window[SIO_MAX_NETS];
+	unsigned n_nets;
 	struct virtio_console *console;
 	uint64_t console_due_ns; /* when waiting output goes out; UINT64_MAX: none waits */
 	uint64_t timer_ns;       /* the I/O context's deadline, as last asked for */
@@ -63,6 +67,7 @@ void fw_log(enum sio_log_level level, const char *f, ...) __attribute__((format(
 void fw_log_text(enum sio_log_level level, const char *text, size_t len);
 void fw_set_text(struct sio_slot_shared *s, const char *text, size_t len);
 
+void fw_heap_init(const struct sio_config *cfg); /* for a home that allocates before the next */
 void fw_init(const struct sio_config *cfg); /* context 0, first: checks, heap, board */
 void fw_board_init(void);                   /* board.c: wires the machine */
 void fw_request(struct sio_slot_shared *s); /* serve.c: one request, from slot to slot */

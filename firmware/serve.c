@@ -22,12 +22,18 @@ static void pump_console(uint64_t now)
 static void pump(uint64_t now)
 {
 	uint64_t next;
+	bool more = false;
 
 	for (unsigned i = 0; i < fw.n_disks; i++)
 		virtio_blk_service(fw.disk[i]);
+	for (unsigned i = 0; i < fw.n_nets; i++)
+		more |= virtio_net_service(fw.net[i]);
 	if (fw.console)
 		pump_console(now);
 	next = fw.machine->next_ns < fw.console_due_ns ? fw.machine->next_ns : fw.console_due_ns;
+	/* A flood of frames must not keep a vCPU here: the I/O context goes on with it. */
+	if (more)
+		next = now;
 	if (next < fw.timer_ns) {
 		fw.timer_ns = next;
 		fw_op(SIO_OP_TIMER, 0, next, 0, 0);
@@ -85,6 +91,9 @@ static void events(uint64_t e)
 	for (unsigned i = 0; i < fw.n_disks; i++)
 		if (e >> fw.disk_window[i] & 1)
 			virtio_blk_event(fw.disk[i]);
+	for (unsigned i = 0; i < fw.n_nets; i++)
+		if (e >> fw.net_window[i] & 1)
+			virtio_net_event(fw.net[i]);
 }
 
 void fw_request(struct sio_slot_shared *s)

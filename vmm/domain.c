@@ -21,6 +21,8 @@
 #include "vmm/control.h"
 #include "vmm/domain.h"
 
+#define IPXE_DIR "/usr/lib/ipxe/qemu"
+
 void msg(const char *f, ...)
 {
 	char text[640];
@@ -134,6 +136,40 @@ static int check_kernel(const char *path)
 	if (memcmp(mark, "HdrS", 4) != 0) {
 		msg("%s is not a Linux bzImage", path);
 		return -1;
+	}
+	return 0;
+}
+
+/* A card's option ROM, as the BIOS looks for it; the same one serves all cards of a kind. */
+static const struct {
+	const char *file, *name;
+} net_roms[] = {
+	[NETDEV_RTL8139] = { "pxe-rtl8139.rom", "pci10ec,8139.rom" },
+	[NETDEV_RTL8139C] = { "pxe-rtl8139.rom", "pci10ec,8139.rom" },
+	[NETDEV_E1000] = { "pxe-e1000.rom", "pci8086,100e.rom" },
+	[NETDEV_NE2K_PCI] = { "pxe-ne2k_pci.rom", "pci10ec,8029.rom" },
+};
+
+static int add_roms(struct domain *d)
+{
+	for (unsigned i = 0; i < d->opt->n_nets && d->opt->boot_net; i++) {
+		struct sio_blob *b = &d->blob[d->n_blobs];
+		unsigned model = d->opt->net[i].model;
+		char path[PATH_MAX];
+		bool have = model == NETDEV_NE2K_ISA;
+
+		for (unsigned k = 0; k < d->n_blobs && !have; k++)
+			have = strcmp(d->blob[k].name, net_roms[model].name) == 0;
+		if (have)
+			continue;
+		snprintf(path, sizeof(path), "%s/%s", IPXE_DIR, net_roms[model].file);
+		if (access(path, R_OK) < 0)
+			return fail_errno("--boot net: can't read %s (Debian: package ipxe-qemu)", path);
+		b->kind = SIO_BLOB_FILE;
+		strcpy(b->name, net_roms[model].name);
+		if (memory_add_blob(d, path, NULL, 0, b, &d->blob_fd[d->n_blobs]))
+			return -1;
+		d->n_blobs++;
 	}
 	return 0;
 }
@@ -312,7 +348,7 @@ static int create_homes(struct domain *d)
 	uint32_t places[N_HOMES] = { 0 };
 
 	for (unsigned i = 0; i < SIO_N_PLACES; i++)
-		if (i != SIO_PLACE_TEST || d->opt->testdev)
+		if ((i != SIO_PLACE_TEST || d->opt->testdev) && (i != SIO_PLACE_NET || d->opt->n_nets))
 			places[d->opt->place[i]] |= 1u << i;
 	for (unsigned k = 0; k < N_HOMES; k++)
 		if (places[k] && !home_create(d, k, places[k]))
@@ -343,6 +379,13 @@ static void attach_devices(struct domain *d)
 	for (unsigned i = 0; i < d->opt->n_disks; i++) {
 		blk_attach(d->disk[i], d->ring, &h->host, h->n_windows);
 		home_add_window(h, blk_vmmio(d->disk[i]));
+	}
+	h = d->home[d->opt->place[SIO_PLACE_NET]];
+	for (unsigned i = 0; i < d->opt->n_nets; i++) {
+		net_attach(d->net[i], &h->host, h->n_windows);
+		home_add_window(h, net_vmmio(d->net[i]));
+		if (d->opt->verbose)
+			msg("net%u: %s", i, net_where(d->net[i]));
 	}
 	h = d->home[d->opt->place[SIO_PLACE_UART]];
 	console_attach(d->console, &h->host, h->n_windows, on_quit, d);
@@ -498,6 +541,26 @@ static int finish_disks(struct domain *d)
 	return r;
 }
 
+/* Sockets, interfaces and files come to be here: when nothing else can be wrong. */
+static int open_nets(struct domain *d)
+{
+	char err[256];
+
+	for (unsigned i = 0; i < d->opt->n_nets; i++) {
+		struct net_opts *o = &d->opt->net[i];
+
+		if (!o->have_mac)
+			net_default_mac(o->mac, d->uuid, i);
+		o->have_mac = true;
+		d->net[i] = net_open(o, err, sizeof(err));
+		if (!d->net[i]) {
+			msg("%s", err);
+			return -1;
+		}
+	}
+	return 0;
+}
+
 static int start(struct domain *d)
 {
 	char err[256];
@@ -513,7 +576,7 @@ static int start(struct domain *d)
 		}
 	}
 	if (check_stats(d->opt->stats) || read_image(d) || create_guest_vm(d) || memory_init(d) ||
-	    fast_init(d) || create_homes(d) || check_images(d) || add_blobs(d))
+	    fast_init(d) || create_homes(d) || check_images(d) || add_blobs(d) || add_roms(d))
 		return 2;
 	for (unsigned i = 0; i < d->n_vcpus; i++) {
 		d->vcpu[i].d = d;
@@ -524,13 +587,15 @@ static int start(struct domain *d)
 	fast_start(d);
 	if (create_contexts(d) || make_irqfds(d))
 		return 2;
+	make_uuid(d->uuid);
+	if (open_nets(d))
+		return 2;
 	d->console = console_open(d->opt->console, err, sizeof(err));
 	if (!d->console) {
 		msg("%s", err);
 		return 2;
 	}
 	attach_devices(d);
-	make_uuid(d->uuid);
 	memory_reset_bios(d);
 	d->start_mono_ns = mono_ns(CLOCK_MONOTONIC);
 	d->start_tsc = tsc();
@@ -601,6 +666,8 @@ int domain_run(struct options *opt)
 		r = 1;
 	for (unsigned i = 0; i < opt->n_disks; i++)
 		blk_close(d->disk[i]);
+	for (unsigned i = 0; i < opt->n_nets; i++)
+		net_close(d->net[i]);
 	for (unsigned k = 0; k < N_HOMES; k++)
 		home_destroy(d->home[k]);
 	memory_free(d);

@@ -32,6 +32,7 @@
 
 #include "backends/blk.h"
 #include "backends/console.h"
+#include "backends/net.h"
 #include "backends/virtio_mmio.h"
 #include "sio/config.h"
 #include "sio/slot.h"
@@ -41,6 +42,7 @@
 #define GUEST_HIGH    0x100000000ull
 #define N_GSI         24u
 #define MAX_DISKS     4u
+#define MAX_BLOBS     6u /* kernel, RAM disk, command line; option ROMs */
 #define MAX_CPUID     128u /* entries of KVM_GET_SUPPORTED_CPUID */
 #define STUCK_NS      5000000000ull
 
@@ -52,6 +54,9 @@ struct options {
 	struct blk_opts disk[MAX_DISKS];
 	char serial[MAX_DISKS][24], model[MAX_DISKS][48];
 	unsigned n_disks;
+	struct net_opts net[SIO_MAX_NETS];
+	unsigned n_nets;
+	bool boot_net;
 	const char *bios, *kernel, *initrd, *append, *firmware, *console, *stats, *debugcon;
 	const char *name; /* NULL: the process id */
 	enum on_panic on_panic;
@@ -152,8 +157,8 @@ struct domain {
 	uint8_t *bios;
 	uint64_t bios_size;
 	uint64_t blob_top;
-	struct sio_blob blob[3];
-	int blob_fd[3];
+	struct sio_blob blob[MAX_BLOBS];
+	int blob_fd[MAX_BLOBS];
 	uint32_t n_blobs;
 	uint32_t next_slot; /* of guest_vm's memory slots, for read-through ranges */
 	uint8_t *image;     /* a copy of the ELF file, for a reload */
@@ -178,6 +183,7 @@ struct domain {
 	int kick_fd, done_fd;
 	struct blk_ring *ring;
 	struct blk_dev *disk[MAX_DISKS];
+	struct net_dev *net[SIO_MAX_NETS];
 	struct console_dev *console;
 
 	/* Coming to a halt together: vCPU threads park, the I/O thread acts. */

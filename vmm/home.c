@@ -439,13 +439,24 @@ int context_run(struct context *c)
 
 /* The life of a home. */
 
+static const struct {
+	enum sio_net_card card;
+	uint32_t priv; /* bytes of private memory: the model, its front end */
+} net_cards[] = {
+	[NETDEV_RTL8139] = { SIO_NET_RTL8139, 0x26000 },   [NETDEV_RTL8139C] = { SIO_NET_RTL8139C, 0x26000 },
+	[NETDEV_E1000] = { SIO_NET_E1000, 0x36000 },	    [NETDEV_NE2K_PCI] = { SIO_NET_NE2K_PCI, 0x20000 },
+	[NETDEV_NE2K_ISA] = { SIO_NET_NE2K_ISA, 0x20000 },
+};
+
 /* The page tables of a firmware without 1 GiB pages come out of its heap. */
-static uint64_t priv_bytes(const struct domain *d)
+static uint64_t priv_bytes(const struct domain *d, uint32_t places)
 {
 	uint64_t top = d->ram_high ? GUEST_HIGH + d->ram_high : GUEST_HIGH;
 	uint64_t n = 0xe0000 + (top - GUEST_HIGH + GIB - 1) / GIB * 4096;
 
 	n += d->n_vcpus > 2 ? 0x10000 : 0;
+	for (unsigned i = 0; i < d->opt->n_nets && places >> SIO_PLACE_NET & 1; i++)
+		n += net_cards[d->opt->net[i].model].priv;
 	return n < SIO_PRIV_MAX ? n : SIO_PRIV_MAX;
 }
 
@@ -476,7 +487,7 @@ struct home *home_create(struct domain *d, enum home_kind kind, uint32_t places)
 	h->timer_ns = UINT64_MAX;
 	pthread_mutex_init(&h->timer_lock, NULL);
 	h->timer_fd = timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK);
-	h->priv_size = priv_bytes(d);
+	h->priv_size = priv_bytes(d, places);
 	h->priv_fd = memfd_create("selfio-private", MFD_CLOEXEC);
 	if (h->timer_fd < 0 || h->priv_fd < 0 || ftruncate(h->priv_fd, (off_t)h->priv_size) < 0) {
 		fail_errno("can't get the models' private memory");
@@ -540,7 +551,7 @@ static void fill_config(struct home *h)
 		.size = sizeof(c),
 		.n_vcpus = d->n_vcpus,
 		.flags = (o->debugcon ? SIO_CFG_DEBUGCON : 0) | (o->boot_menu ? SIO_CFG_BOOT_MENU : 0) |
-			 (o->testdev ? SIO_CFG_TESTDEV : 0),
+			 (o->testdev ? SIO_CFG_TESTDEV : 0) | (o->boot_net ? SIO_CFG_BOOT_NET : 0),
 		.priv_size = h->priv_size,
 		.heap_base = SIO_PRIV_BASE + SIO_IMAGE_OFF + h->image_len,
 		.heap_len = h->priv_size - SIO_IMAGE_OFF - h->image_len,
@@ -552,12 +563,13 @@ static void fill_config(struct home *h)
 		.ram = { { 0, d->ram_low }, { GUEST_HIGH, d->ram_high } },
 		.n_blobs = d->n_blobs,
 	};
+	uint32_t w = 0; /* windows in the order of attach_devices() */
 
 	clock_gettime(CLOCK_REALTIME, &ts);
 	c.wall_ns = (uint64_t)ts.tv_sec * 1000000000ull + (uint64_t)ts.tv_nsec - domain_now_ns(d);
 	memcpy(c.blob, d->blob, sizeof(d->blob));
 	memcpy(c.uuid, d->uuid, sizeof(c.uuid));
-	for (unsigned i = 0, w = 0; i < o->n_disks; i++) {
+	for (unsigned i = 0; i < o->n_disks; i++) {
 		struct sio_device *v = &c.device[c.n_devices++];
 		bool here = h->places >> SIO_PLACE_IDE & 1;
 
@@ -566,10 +578,11 @@ static void fill_config(struct home *h)
 		memcpy(v->serial, o->serial[i], sizeof(v->serial));
 		memcpy(v->model, o->model[i], sizeof(v->model));
 	}
-	/* The console's is the last window. */
+	for (unsigned i = 0; i < o->n_nets && h->places >> SIO_PLACE_NET & 1; i++)
+		c.device[c.n_devices++] = (struct sio_device){ .kind = SIO_DEV_NET, .window = w++, .unit = i,
+							       .card = net_cards[o->net[i].model].card };
 	if (h->places >> SIO_PLACE_UART & 1)
-		c.device[c.n_devices++] =
-			(struct sio_device){ .kind = SIO_DEV_CONSOLE, .window = h->n_windows - 1 };
+		c.device[c.n_devices++] = (struct sio_device){ .kind = SIO_DEV_CONSOLE, .window = w };
 	memcpy(h->priv + SIO_CONFIG_OFF, &c, sizeof(c));
 }
 

@@ -215,6 +215,11 @@ static void ready(struct domain *d, int fd)
 			timer_fired(d->home[i]);
 			return;
 		}
+	for (unsigned i = 0; i < d->opt->n_nets; i++)
+		if (fd == net_fd(d->net[i])) {
+			net_ready(d->net[i]);
+			return;
+		}
 	fast_flush(d); /* a doorbell */
 }
 
@@ -246,6 +251,8 @@ void *io_main(void *arg)
 	watch(d, blk_ring_fd(d->ring));
 	watch(d, console_fd(d->console));
 	watch(d, fast_timer_fd(d));
+	for (unsigned i = 0; i < d->opt->n_nets; i++)
+		watch(d, net_fd(d->net[i]));
 	for (unsigned i = 0; i < N_HOMES; i++)
 		if (d->home[i])
 			watch(d, d->home[i]->timer_fd);

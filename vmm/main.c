@@ -33,6 +33,11 @@ static const char usage_text[] =
 	"  --disk FILE[,ro][,direct][,serial=S][,model=M]\n"
 	"                       an IDE disk: primary master, primary slave, secondary master, secondary\n"
 	"                       slave, in this order; a raw image or a block device\n"
+	"  --net BACKEND[,model=CARD][,mac=MAC][,pcap=FILE]\n"
+	"                       a network card, up to 8; BACKEND is user (passt), tap[,ifname=NAME][,vhost=on]\n"
+	"                       or stream:PATH[,connect]; CARD is rtl8139, rtl8139c, e1000, ne2k_pci or\n"
+	"                       ne2k_isa (rtl8139)\n"
+	"  --boot DEV           what the BIOS tries first: disk or net, by PXE (disk)\n"
 	"  --mem SIZE           guest RAM, with K, M or G (512M)\n"
 	"  --smp N              vCPUs, 1 to 8 (1)\n"
 	"  --bios FILE          BIOS image (Debian's SeaBIOS)\n"
@@ -47,8 +52,8 @@ static const char usage_text[] =
 	"  --boot-menu          the BIOS shows its boot menu\n"
 	"  --debugcon           the BIOS's debug messages (port 402h) on standard error\n"
 	"  --firmware FILE      firmware image (beside the program)\n"
-	"  --place DEV=HOME,... where models live: DEV is ide, uart, pci, pm, rtc, i8042, ports, fwcfg, test\n"
-	"                       or all; HOME is firmware, ioemu or stubdom (all=firmware)\n"
+	"  --place DEV=HOME,... where models live: DEV is ide, uart, pci, pm, rtc, i8042, ports, fwcfg, test,\n"
+	"                       net or all; HOME is firmware, ioemu or stubdom (all=firmware)\n"
 	"  --fast LIST          fast paths in use, of posted,shadow,clock,readthrough,doorbell,irq; or none,\n"
 	"                       all, default (posted,shadow,clock,readthrough)\n"
 	"  --spin US            wait so long for a home in another process before sleeping (5)\n"
@@ -148,6 +153,24 @@ static int parse_disk(struct options *o, char *arg)
 	return 0;
 }
 
+static int parse_net(struct options *o, const char *arg)
+{
+	struct net_opts *n = &o->net[o->n_nets];
+	unsigned isa = 0;
+	char err[200];
+
+	if (o->n_nets == SIO_MAX_NETS)
+		return bad("--net: at most %u", SIO_MAX_NETS);
+	if (net_parse_opts(arg, n, err, sizeof(err)))
+		return bad("--%s", err);
+	if (n->model == NETDEV_VIRTIO)
+		return bad("--net: model=virtio, the PV device given to the guest itself, is not there yet");
+	n->index = o->n_nets++;
+	for (unsigned i = 0; i < o->n_nets; i++)
+		isa += o->net[i].model == NETDEV_NE2K_ISA;
+	return isa > 2 ? bad("--net: at most 2 cards can be ne2k_isa") : 0;
+}
+
 static char *default_firmware(void)
 {
 	static char path[PATH_MAX + 32];
@@ -166,6 +189,8 @@ static char *default_firmware(void)
 
 enum {
 	O_DISK = 256,
+	O_NET,
+	O_BOOT,
 	O_MEM,
 	O_SMP,
 	O_BIOS,
@@ -191,6 +216,8 @@ enum {
 
 static const struct option long_options[] = {
 	{ "disk", 1, NULL, O_DISK },
+	{ "net", 1, NULL, O_NET },
+	{ "boot", 1, NULL, O_BOOT },
 	{ "mem", 1, NULL, O_MEM },
 	{ "smp", 1, NULL, O_SMP },
 	{ "bios", 1, NULL, O_BIOS },
@@ -229,6 +256,7 @@ static int parse_place(struct options *o, char *arg)
 		[SIO_PLACE_PCI] = "pci",     [SIO_PLACE_IDE] = "ide",	  [SIO_PLACE_PM] = "pm",
 		[SIO_PLACE_RTC] = "rtc",     [SIO_PLACE_I8042] = "i8042", [SIO_PLACE_UART] = "uart",
 		[SIO_PLACE_PORTS] = "ports", [SIO_PLACE_FWCFG] = "fwcfg", [SIO_PLACE_TEST] = "test",
+		[SIO_PLACE_NET] = "net",
 	};
 	const char *homes[N_HOMES] = { 0 };
 	char *save;
@@ -258,6 +286,10 @@ static int parse_place(struct options *o, char *arg)
 /* Configuration cycles are forwarded from the firmware's host bridge to others', not the other way. */
 static int check_places(const struct options *o)
 {
+	/* Interrupts of PCI cards go through the ISA bridge's router. */
+	for (unsigned i = 0; i < o->n_nets; i++)
+		if (o->net[i].model != NETDEV_NE2K_ISA && o->place[SIO_PLACE_NET] != o->place[SIO_PLACE_PCI])
+			return bad("--place: net, with cards on PCI, and pci move only together");
 	if (o->place[SIO_PLACE_PCI] == home_default)
 		return 0;
 	if (o->place[SIO_PLACE_IDE] != o->place[SIO_PLACE_PCI] ||
@@ -311,6 +343,15 @@ static int run_main(int argc, char **argv)
 		case O_DISK:
 			if (parse_disk(&o, optarg))
 				return 2;
+			break;
+		case O_NET:
+			if (parse_net(&o, optarg))
+				return 2;
+			break;
+		case O_BOOT:
+			if (strcmp(optarg, "disk") && strcmp(optarg, "net"))
+				return bad("--boot %s: give disk or net", optarg);
+			o.boot_net = *optarg == 'n';
 			break;
 		case O_MEM:
 			if (parse_size(optarg, &o.mem) || o.mem < 1u << 20 || o.mem % 4096 ||
@@ -371,8 +412,10 @@ static int run_main(int argc, char **argv)
 		return bad("unexpected argument %s", argv[optind]);
 	if (!o.kernel && (o.initrd || *o.append))
 		return bad("--initrd and --append go with --kernel");
-	if (!o.kernel && !o.n_disks && strcmp(o.bios, SEABIOS) == 0)
-		return bad("nothing to boot: give --disk or --kernel");
+	if (o.boot_net && !o.n_nets)
+		return bad("--boot net needs --net");
+	if (!o.kernel && !o.n_disks && !o.boot_net && strcmp(o.bios, SEABIOS) == 0)
+		return bad("nothing to boot: give --disk, --kernel or --boot net");
 	if (check_places(&o))
 		return 2;
 	if (!o.firmware)

@@ -84,7 +84,7 @@ static void program(const char *name, char *path, size_t room)
 /* In the child: the descriptors that it is to have, from 3 on, and no other. */
 static void take_fds(const int *fd, unsigned n)
 {
-	int high[8];
+	int high[4 + MAX_BLOBS];
 
 	for (unsigned i = 0; i < n; i++)
 		high[i] = fcntl(fd[i], F_DUPFD, 64);
@@ -98,7 +98,7 @@ static int spawn(struct home *h, uint64_t entry)
 	struct domain *d = h->d;
 	char path[PATH_MAX + 32], text[3][24];
 	char *argv[8] = { path };
-	int fd[8] = { d->ram_fd, h->priv_fd }, null;
+	int fd[4 + MAX_BLOBS] = { d->ram_fd, h->priv_fd }, null;
 	unsigned n = 2, a = 1;
 	sigset_t none;
 	pid_t parent = getpid();

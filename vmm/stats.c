@@ -472,6 +472,24 @@ static void print_disks(struct domain *d, FILE *f)
 	fprintf(f, "\n  ],\n");
 }
 
+static void print_nets(struct domain *d, FILE *f)
+{
+	fprintf(f, "  \"nets\": [");
+	for (unsigned i = 0; i < d->opt->n_nets; i++) {
+		struct net_stats s;
+
+		net_stats(d->net[i], &s);
+		fprintf(f,
+			"%s\n    { \"tx_frames\": %llu, \"tx_bytes\": %llu, \"tx_drops\": %llu, \"rx_frames\": %llu, "
+			"\"rx_bytes\": %llu, \"rx_drops\": %llu, \"link_losses\": %llu, \"vhost\": %s }",
+			i ? "," : "", (unsigned long long)s.tx_frames, (unsigned long long)s.tx_bytes,
+			(unsigned long long)s.tx_drops, (unsigned long long)s.rx_frames,
+			(unsigned long long)s.rx_bytes, (unsigned long long)s.rx_drops,
+			(unsigned long long)s.link_losses, s.vhost ? "true" : "false");
+	}
+	fprintf(f, "\n  ],\n");
+}
+
 void stats_print(struct domain *d, FILE *f)
 {
 	uint64_t wall = domain_now_ns(d), comp_exits = 0, io_runs = 0, priv = 0, image = 0;
@@ -510,6 +528,7 @@ void stats_print(struct domain *d, FILE *f)
 	print_ranges(d, f);
 	print_cpu(d, f);
 	print_disks(d, f);
+	print_nets(d, f);
 	fprintf(f,
 		"  \"memory\": { \"guest_ram\": %llu, \"firmware_private\": %llu, \"firmware_image\": %llu, "
 		"\"process_anon_kib\": %llu }\n}\n",

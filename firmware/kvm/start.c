@@ -160,8 +160,10 @@ _Noreturn void fw_start(const struct sio_config *cfg, unsigned context)
 	if (context == 0) {
 		/* Needed for a panic about the page itself. */
 		fw.slot = s;
-		if (cfg->magic == SIO_CONFIG_MAGIC && cfg->version == SIO_ABI_VERSION)
+		if (cfg->magic == SIO_CONFIG_MAGIC && cfg->version == SIO_ABI_VERSION) {
+			fw_heap_init(cfg);
 			map_high(cfg->map_top);
+		}
 		fw_init(cfg);
 	}
 	for (;;) {

@@ -22,7 +22,17 @@ struct sio_ram {
 	uint64_t base, len; /* bytes, page-aligned; ram[0] starts at 0 */
 };
 
-enum sio_device_kind { SIO_DEV_BLK = 1, SIO_DEV_CONSOLE = 2 };
+enum sio_device_kind { SIO_DEV_BLK = 1, SIO_DEV_CONSOLE = 2, SIO_DEV_NET = 3 };
+
+/* The card that the guest finds. */
+enum sio_net_card {
+	SIO_NET_RTL8139 = 1,  /* C+ */
+	SIO_NET_RTL8139C = 2, /* without the C+ mode */
+	SIO_NET_E1000 = 3,
+	SIO_NET_NE2K_PCI = 4,
+	SIO_NET_NE2K_ISA = 5,
+};
+#define SIO_MAX_NETS 8u
 
 /* Groups of models that can be placed: bit n of sio_config.local is set where group n lives here. */
 enum sio_place {
@@ -35,7 +45,8 @@ enum sio_place {
 	SIO_PLACE_PORTS = 6, /* 80h, 92h, 402h */
 	SIO_PLACE_FWCFG = 7,
 	SIO_PLACE_TEST = 8,  /* the test device */
-	SIO_N_PLACES = 9,
+	SIO_PLACE_NET = 9,   /* network cards */
+	SIO_N_PLACES = 10,
 };
 
 #define SIO_NO_WINDOW UINT32_MAX /* the device's PV side belongs to another home */
@@ -44,8 +55,8 @@ struct sio_device {
 	uint32_t kind;   /* enum sio_device_kind */
 	/* virtio-mmio window: SIO_VIRTIO_BASE + window * SIO_VIRTIO_STRIDE; or SIO_NO_WINDOW */
 	uint32_t window;
-	uint32_t unit;   /* disk: 0-3 IDE channel * 2 + drive; console: 0 */
-	uint32_t pad;
+	uint32_t unit;   /* disk: 0-3 IDE channel * 2 + drive; network: 0-7, in order; console: 0 */
+	uint32_t card;   /* network: enum sio_net_card */
 	char serial[24]; /* disk: serial number, at most 20 characters */
 	char model[48];  /* disk: model name, at most 40 characters */
 };
@@ -68,6 +79,7 @@ _Static_assert(sizeof(struct sio_blob) == 80, "sio_blob");
 #define SIO_CFG_DEBUGCON  1u /* the debug console at port 402h is there */
 #define SIO_CFG_BOOT_MENU 2u /* the BIOS shows its boot menu */
 #define SIO_CFG_TESTDEV   4u /* the test device is there */
+#define SIO_CFG_BOOT_NET  8u /* the BIOS tries network cards before disks */
 
 struct sio_config {
 	uint64_t magic;

@@ -386,6 +386,10 @@ static void reg_write(struct rtl8139 *d, struct dev_access *a)
 		update_line(d);
 		rtl_rx_room(d);
 	}
+	if (pci_cfg_hits(a, ISR, 2) && rtl_rx_left(d)) {
+		d->poll_ns = 0;
+		rtl_poll_soon(d);
+	}
 	if (pci_cfg_hits(a, CAPR, 2))
 		rtl_rx_room(d);
 	if (pci_cfg_hits(a, CR, 1))
@@ -427,17 +431,10 @@ static void reg_write(struct rtl8139 *d, struct dev_access *a)
 	}
 }
 
-static uint64_t mem_bar(const uint8_t *cfg)
-{
-	uint32_t base = pci_cfg_get32(cfg, BAR_MEM) & ~15u;
-
-	return (cfg[PCI_COMMAND] & PCI_COMMAND_MEMORY) && base ? base : DEV_UNPLACED;
-}
-
 static void place(struct rtl8139 *d)
 {
 	dev_place(&d->env, R_IO, pci_cfg_io_bar(d->state.cfg, BAR_IO));
-	dev_place(&d->env, R_MEM, mem_bar(d->state.cfg));
+	dev_place(&d->env, R_MEM, pci_cfg_mem_bar(d->state.cfg, BAR_MEM));
 }
 
 static void access_cfg(struct rtl8139 *d, struct dev_access *a)
@@ -471,7 +468,9 @@ static void rtl_timer(void *dev, unsigned id)
 	struct rtl8139 *d = dev;
 
 	if (id == T_POLL) {
-		if (!rtl_rx_room(d))
+		bool full = !rtl_rx_room(d);
+
+		if (rtl_rx_remind(d) || full)
 			rtl_poll_soon(d);
 		rtl_tx_run(d);
 	} else {
@@ -587,6 +586,9 @@ static int rtl_loaded(void *dev)
 	if (link != rtl_link(d))
 		link_changed(d);
 	rtl_rx_room(d);
+	d->poll_ns = 0;
+	if (rtl_rx_left(d))
+		rtl_poll_soon(d);
 	rtl_tx_run(d);
 	return 0;
 }

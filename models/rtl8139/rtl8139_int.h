@@ -251,6 +251,8 @@ bool rtl_store(struct rtl8139 *d, const uint8_t *frame, size_t len, const struct
 bool rtl_rx_empty(const struct rtl8139 *d); /* C mode: the ring buffer is */
 /* Maybe there is room again: asks for what is held.  False: there is not. */
 bool rtl_rx_room(struct rtl8139 *d);
+bool rtl_rx_left(const struct rtl8139 *d); /* C mode: frames are in the ring */
+bool rtl_rx_remind(struct rtl8139 *d);     /* says so again; are there any? */
 void rtl_rx_start(struct rtl8139 *d); /* the receiver is switched on */
 
 #endif

@@ -328,11 +328,28 @@ bool rtl_receive(void *owner, const uint8_t *frame, size_t len, const struct net
 	if (loopback(d) || !d->state.link)
 		return true;
 	taken = rtl_store(d, frame, len, off);
-	if (!taken && !held && (d->state.reg[CPCR] & CPCR_RX)) {
+	if (!taken && !held) {
 		d->poll_ns = 0;
 		rtl_poll_soon(d);
 	}
 	return taken;
+}
+
+/* Linux's 8139too acknowledges after each frame, and after 64 of them goes on only if ISR says so: that there are
+ * more it learns from those that come meanwhile.  On a wire they do; here the ring may have filled up, or the
+ * last of many frames may be in it.  So what is in the ring is announced again. */
+bool rtl_rx_left(const struct rtl8139 *d)
+{
+	return !(d->state.reg[CPCR] & CPCR_RX) && (d->state.reg[CR] & CR_RE) && !rtl_rx_empty(d);
+}
+
+bool rtl_rx_remind(struct rtl8139 *d)
+{
+	if (!rtl_rx_left(d))
+		return false;
+	if (!(reg16(d, ISR) & (ISR_ROK | ISR_RXOVW)))
+		rtl_interrupt(d, d->held ? ISR_RXOVW : ISR_ROK);
+	return true;
 }
 
 bool rtl_rx_room(struct rtl8139 *d)

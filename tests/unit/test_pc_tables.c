@@ -341,6 +341,18 @@ static void test_platform(void **state)
 	assert_int_equal(it->len, strlen(it->data) + 1);
 	mem_free(&m);
 
+	/* Cards are in the order only if they are to be tried. */
+	cfg.nets = 0x81;
+	assert_int_equal(pc_tables_build(&cfg, &t), 0);
+	assert_null(strstr(find(&t, "bootorder")->data, "ethernet"));
+	mem_free(&m);
+	cfg.boot_net = true;
+	cfg.disks = 1;
+	assert_int_equal(pc_tables_build(&cfg, &t), 0);
+	assert_string_equal(find(&t, "bootorder")->data, "/pci@i0cf8/ethernet@3\n/pci@i0cf8/ethernet@a\n"
+							 "/pci@i0cf8/ide@1,1/drive@0/disk@0");
+	mem_free(&m);
+
 	/* Wherever memory runs out. */
 	for (unsigned n = 0;; n++) {
 		int rc;

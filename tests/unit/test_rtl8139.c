@@ -1128,6 +1128,38 @@ static void cp_receive(void **state)
 	}
 }
 
+/* Acknowledged, and not read: it is said again, of the frame that waits and of those in the ring. */
+static void c_reminds(void **state)
+{
+	uint8_t buf[1100];
+	unsigned n = 0, cur = 0;
+
+	start_c(0x80);
+	frame(buf, 1000, 0);
+	for (buf[20] = 0; fake_net_feed(&net, buf, 1000, NULL); buf[20]++)
+		n++;
+	isr(ISR_ROK | ISR_RXOVW);
+	isr(0);
+	fake_step(&f, 900000);
+	isr(0);
+	fake_step(&f, 1000000);
+	isr(ISR_RXOVW);
+	buf[20] = 0;
+	cur = take_c(cur, 8192, false, buf, 1000, 0x4001);
+	assert_int_equal(net.n_resume, 1);
+	w16(ISR, 0xffff);
+	fake_save_load(&f);
+	fake_step(&f, 1000000);
+	isr(ISR_ROK);
+	for (unsigned i = 1; i < n; i++) {
+		buf[20] = (uint8_t)i;
+		cur = take_c(cur, 8192, false, buf, 1000, 0x4001);
+	}
+	isr(0);
+	fake_step(&f, 1000000000);
+	isr(0);
+}
+
 static void cp_full(void **state)
 {
 	uint8_t buf[4200];
@@ -1371,6 +1403,7 @@ int main(void)
 		ON(plus, c_reset_in_transfer),
 		ON(only, c_receive),
 		ON(plus, c_full),
+		ON(plus, c_reminds),
 		ON(plus, c_receive_bad),
 		ON(plus, filters),
 		ON(plus, c_loopback),

@@ -86,7 +86,7 @@ def cli_options(t):
     c.one("nothing to boot", [], "nothing to boot")
     c.one("a stray argument", [*ok, "stray"], "stray")
     for o in ("--disk", "--mem", "--smp", "--bios", "--kernel", "--append", "--console", "--stats",
-              "--on-panic", "--firmware"):
+              "--on-panic", "--firmware", "--net", "--boot", "--place", "--fast"):
         c.one(o + " without a value", [*([] if o == "--disk" else ok), o], o)
     for v in ("", "0", "abc", "12Q", "-5M", "512MB", "1T", "99999999999999999999", "18446744073709551615G",
               "1000K", "5000", "300G", "512 M", "1.5G"):
@@ -97,6 +97,16 @@ def cli_options(t):
         c.one(f"--smp '{v}'", [*ok, "--smp", v], "--smp")
     for v in ("", "halt", "resett"):
         c.one(f"--on-panic '{v}'", [*ok, "--on-panic", v], "--on-panic")
+    for v in ("", "slirp", "user,model=ne3000", "user,model=virtio", "user,mac=1:2", "user,mac=01:00:00:00:00:01",
+              "tap,ifname=", "stream:", "stream:x,vhost=on", "tap,vhost=on,pcap=x", "user,,"):
+        c.one(f"--net '{v}'", [*ok, "--net", v], "--net")
+    c.one("nine cards", [*ok, *["--net", "stream:x"] * 9], "at most 8")
+    c.one("three ISA cards", [*ok, *["--net", "stream:x,model=ne2k_isa"] * 3], "at most 2")
+    c.one("cards without the bridge that routes their interrupts",
+          [*ok, "--net", "stream:x", "--place", "net=ioemu"], "net.*pci")
+    for v in ("", "cd", "nett"):
+        c.one(f"--boot '{v}'", [*ok, "--boot", v], "--boot")
+    c.one("--boot net without a card", [*ok, "--boot", "net"], "--net")
     for v in ("", "file", "tty", "file:"):
         c.one(f"--console '{v}'", [*ok, "--console", v], "console")
     c.one("five disks", ok * 5, "at most 4|5|in use|lock")

@@ -49,9 +49,9 @@ spec=$tmp/spec
 
 applets="ash awk basename blockdev cat chmod cmp cp cut date dd df dirname dmesg echo env expr false
 	find free grep head hexdump hostname insmod kill ln ls lsmod lsscsi md5sum mkdir mknod modprobe
-	mount mv nproc od poweroff printf ps readlink reboot rm rmdir rmmod sed seq setsid sh sha256sum
-	sleep sort stty switch_root sync tail tee test time timeout touch tr true umount uname uniq
-	uptime vi wc which xargs"
+	brctl ip killall mount mv nc nproc od ping poweroff printf ps readlink reboot rm rmdir rmmod sed seq setsid sh sha256sum
+	sleep sort stty switch_root sync tail tee test time timeout touch tr true udhcpc umount uname uniq
+	uptime vi wc wget which xargs"
 {
 	for d in proc sys dev tmp mnt root tests; do
 		echo "dir /$d"
@@ -70,6 +70,15 @@ applets="ash awk basename blockdev cat chmod cmp cp cut date dd df dirname dmesg
 			echo "$name" >>"$tmp/order"
 		done
 	echo "file /modules/order 644 $tmp/order"
+	if [ $tests = yes ]; then
+		# For modprobe, when a test asks for them.
+		release=$(basename "$(readlink -f "$dir/modules-$karch")")
+		/usr/bin/python3 "$here/image.py" moddir "$dir/modules-$karch" "$tmp/lib" 8139cp 8139too e1000 \
+			ne2k-pci ?ne bridge virtio_pci virtio_net
+		(cd "$tmp/lib" && find . -type f) | sort | while read -r m; do
+			echo "file /lib/modules/$release/${m#./} 644 $tmp/lib/${m#./}"
+		done
+	fi
 	for f in "${files[@]}"; do
 		path=${f#*=}
 		f=${f%%=*}
