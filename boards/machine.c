@@ -188,7 +188,8 @@ static enum dev_rc s_pci_cfg(struct dev_host *h, unsigned devfn, struct dev_acce
 		if (t->devfn != (int)devfn)
 			continue;
 		if (t->away)
-			return m->ops->forward ? m->ops->forward(m->ctx, t->place, devfn, a) : DEV_NO_REG;
+			return m->ops->forward ? m->ops->forward(m->ctx, t->place, devfn, a) :
+						 DEV_NO_REG;
 		for (unsigned r = 0; r < t->cls->n_regions; r++)
 			if (t->cls->regions[r].space == DEV_PCICFG) {
 				a->region = r;
@@ -421,8 +422,9 @@ void machine_burst(struct machine *m, uint64_t port, unsigned size, bool write, 
 void machine_pci_cfg(struct machine *m, unsigned devfn, unsigned offset, unsigned size, bool write,
 		     uint64_t *data)
 {
-	struct dev_access a = { .data = *data & ones(size), .offset = offset, .size = (uint8_t)size,
-				.write = write };
+	struct dev_access a = {
+		.data = *data & ones(size), .offset = offset, .size = (uint8_t)size, .write = write
+	};
 
 	for (unsigned i = 0; i < m->n_dev; i++)
 		if (m->host[i].devfn == (int)devfn && !m->host[i].away &&

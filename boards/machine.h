@@ -19,7 +19,7 @@
 struct board_dev {
 	const struct dev_class *cls;
 	const void *cfg;
-	int devfn; /* on PCI bus 0, or -1 */
+	int devfn;     /* on PCI bus 0, or -1 */
 	uint8_t place; /* for forward() */
 	bool away;     /* lives in another home: holds its number and its devfn, and nothing else */
 };
@@ -78,7 +78,7 @@ struct dev_host {
 	int16_t devfn;
 	uint8_t place;
 	bool away;
-	uint32_t lines; /* output levels */
+	uint32_t lines;                /* output levels */
 	uint8_t fast_id[DEV_MAX_FAST]; /* of SHADOWs and DOORBELLs */
 	uint64_t deadline[MACHINE_MAX_TIMERS];
 };

@@ -96,8 +96,8 @@ static int add_net(const struct pc_net *p, unsigned n, unsigned *n_isa, struct b
 {
 	unsigned slot = PC_NET_SLOT + n;
 
-	*dev = (struct board_dev){ NULL, cfg, p->net ? DEVFN((int)slot, 0) : -1,
-				  SIO_PLACE_NET, !p->net };
+	*dev = (struct board_dev){ NULL, cfg, p->net ? DEVFN((int)slot, 0) : -1, SIO_PLACE_NET,
+				   !p->net };
 	*wire = (struct board_wire){ (uint8_t)(NET + n), 0, ISA, (uint8_t)((slot - 1) % 4) };
 	if (!p->net)
 		return 0;

@@ -37,8 +37,8 @@ struct pc_tables_cfg {
 	uint64_t high;   /* bytes of RAM from PC_HIGH_BASE, or 0 */
 	uint8_t uuid[16];
 	unsigned disks; /* bit channel * 2 + drive: an IDE disk is there, to boot from in this order */
-	unsigned nets;   /* bit n: a PCI card is in slot PC_NET_SLOT + n */
-	bool boot_net;   /* cards are tried before disks */
+	unsigned nets; /* bit n: a PCI card is in slot PC_NET_SLOT + n */
+	bool boot_net; /* cards are tried before disks */
 	bool boot_menu;
 	bool vga; /* false: the BIOS talks on COM1 and the OS is told that there is no VGA */
 

@@ -59,8 +59,7 @@ _Static_assert((int)DEV_POSTED == SIO_MAP_POSTED && (int)DEV_SHADOW == SIO_MAP_S
 		       (int)DEV_CLOCK == SIO_MAP_CLOCK && (int)DEV_DOORBELL == SIO_MAP_DOORBELL &&
 		       (int)DEV_READTHROUGH == SIO_MAP_READTHROUGH,
 	       "models/dev.h and sio/slot.h number them alike");
-_Static_assert(MACHINE_MAX_SHADOWS == SIO_MAX_SHADOWS &&
-		       MACHINE_MAX_DOORBELLS == SIO_MAX_DOORBELLS,
+_Static_assert(MACHINE_MAX_SHADOWS == SIO_MAX_SHADOWS && MACHINE_MAX_DOORBELLS == SIO_MAX_DOORBELLS,
 	       "sio/slot.h");
 
 static void b_map_fast(void *ctx, unsigned dev, const struct machine_fast *m)
@@ -165,7 +164,8 @@ static void start_front_ends(struct pc_io *io)
 		const struct sio_device *d = &fw.cfg->device[i];
 		uint64_t window = SIO_VIRTIO_BASE + (uint64_t)d->window * SIO_VIRTIO_STRIDE;
 
-		if (d->kind == SIO_DEV_BLK && d->unit < PC_MAX_DISKS && d->window == SIO_NO_WINDOW) {
+		if (d->kind == SIO_DEV_BLK && d->unit < PC_MAX_DISKS &&
+		    d->window == SIO_NO_WINDOW) {
 			io->disk[d->unit].elsewhere = true;
 		} else if (d->window == SIO_NO_WINDOW) {
 			continue;
@@ -178,8 +178,7 @@ static void start_front_ends(struct pc_io *io)
 					 d->unit);
 			fw.disk_window[fw.n_disks] = (uint8_t)d->window;
 			fw.disk[fw.n_disks++] = b;
-			io->disk[d->unit] =
-				(struct pc_disk){ &b->blk, d->serial, d->model, false };
+			io->disk[d->unit] = (struct pc_disk){ &b->blk, d->serial, d->model, false };
 		} else if (d->kind == SIO_DEV_NET && d->unit < SIO_MAX_NETS &&
 			   !io->net[d->unit].net && fw.n_nets < SIO_MAX_NETS) {
 			struct virtio_net *n = fw_alloc(sizeof(*n), 64);
@@ -240,7 +239,8 @@ void fw_board_init(void)
 
 	ops.wall_ns = fw.cfg->wall_ns;
 	ops.fast = fw.cfg->fast;
-	ops.shadow = ((struct sio_shadow_page_shared *)fw_ptr(SIO_PRIV_BASE + SIO_SHADOW_OFF))->entry;
+	ops.shadow =
+		((struct sio_shadow_page_shared *)fw_ptr(SIO_PRIV_BASE + SIO_SHADOW_OFF))->entry;
 	fw.machine = fw_alloc(sizeof(*fw.machine), 64);
 	start_front_ends(&io);
 	if (fw.cfg->flags & SIO_CFG_DEBUGCON) {
@@ -251,5 +251,6 @@ void fw_board_init(void)
 	if (pc_init(fw.machine, &ops, NULL, &io, &why))
 		fw_panic("the board can't be built: %s", why);
 	name_models();
-	fw_log(SIO_LOG_INFO, "%lu bytes of private memory are left", (unsigned long)(fw.heap_end - fw.heap));
+	fw_log(SIO_LOG_INFO, "%lu bytes of private memory are left",
+	       (unsigned long)(fw.heap_end - fw.heap));
 }

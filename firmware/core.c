@@ -73,8 +73,7 @@ void fw_op(uint32_t code, uint32_t arg, uint64_t a, uint64_t b, uint64_t c)
 		hv_call(s, SIO_HC_FLUSH);
 		s->n_ops = 0;
 	}
-	s->ops[s->n_ops++] =
-		(struct sio_op){ .code = code, .arg = arg, .a = a, .b = b, .c = c };
+	s->ops[s->n_ops++] = (struct sio_op){ .code = code, .arg = arg, .a = a, .b = b, .c = c };
 }
 
 void fw_set_text(struct sio_slot_shared *s, const char *text, size_t len)

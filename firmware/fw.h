@@ -68,8 +68,8 @@ void fw_log_text(enum sio_log_level level, const char *text, size_t len);
 void fw_set_text(struct sio_slot_shared *s, const char *text, size_t len);
 
 void fw_heap_init(const struct sio_config *cfg); /* for a home that allocates before the next */
-void fw_init(const struct sio_config *cfg); /* context 0, first: checks, heap, board */
-void fw_board_init(void);                   /* board.c: wires the machine */
-void fw_request(struct sio_slot_shared *s); /* serve.c: one request, from slot to slot */
+void fw_init(const struct sio_config *cfg);      /* context 0, first: checks, heap, board */
+void fw_board_init(void);                        /* board.c: wires the machine */
+void fw_request(struct sio_slot_shared *s);      /* serve.c: one request, from slot to slot */
 
 #endif

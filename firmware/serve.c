@@ -45,7 +45,8 @@ static uint64_t access(const struct sio_request *r, uint8_t *data)
 	uint64_t v = r->data;
 
 	if (r->kind == SIO_REQ_PCICFG)
-		machine_pci_cfg(fw.machine, (unsigned)r->addr >> 8, r->addr & 0xff, r->size, r->write, &v);
+		machine_pci_cfg(fw.machine, (unsigned)r->addr >> 8, r->addr & 0xff, r->size,
+				r->write, &v);
 	else if (r->count == 1)
 		machine_access(fw.machine, r->kind == SIO_REQ_PIO ? DEV_PIO : DEV_MMIO, r->addr,
 			       r->size, r->write, &v);

@@ -89,8 +89,9 @@ struct dev_fast {
 	uint8_t kind, region;
 	uint8_t without; /* of no use if any of these kinds (bit n: kind n) is in use */
 	uint8_t bits;
-	uint32_t offset, len; /* in the region; CLOCK, SHADOW, DOORBELL: the one size of an access */
-	uint32_t dirties;     /* bit n: entry n of the table */
+	uint32_t offset,
+		len;      /* in the region; CLOCK, SHADOW, DOORBELL: the one size of an access */
+	uint32_t dirties; /* bit n: entry n of the table */
 	uint8_t own, care, not_if;
 	uint32_t value;
 };

@@ -44,11 +44,15 @@ int companion_vcpu(int kvm, int vm, unsigned id, size_t run_size, struct kvm_run
 
 int companion_enter_regs(int fd, struct kvm_run *run, unsigned id, uint64_t entry)
 {
-	struct kvm_segment code = { .limit = 0xffffffff, .selector = 8, .type = 11, .present = 1, .db = 1,
-				    .s = 1, .g = 1 };
+	struct kvm_segment code = {
+		.limit = 0xffffffff, .selector = 8, .type = 11, .present = 1, .db = 1, .s = 1, .g = 1
+	};
 	struct kvm_segment data = code;
-	struct kvm_regs r = { .rip = entry, .rflags = 2, .rax = SIO_ENTRY_MAGIC,
-			      .rbx = SIO_PRIV_BASE + SIO_CONFIG_OFF, .rcx = id };
+	struct kvm_regs r = { .rip = entry,
+			      .rflags = 2,
+			      .rax = SIO_ENTRY_MAGIC,
+			      .rbx = SIO_PRIV_BASE + SIO_CONFIG_OFF,
+			      .rcx = id };
 	struct kvm_sregs s;
 
 	/* Finish the OUT that an earlier firmware left by, if one did. */
@@ -155,10 +159,10 @@ static void report(struct context *c)
 
 	ioctl(c->fd, KVM_GET_REGS, &r);
 	ioctl(c->fd, KVM_GET_SREGS, &s);
-	msg("  rip %llx (image+%llx) rsp %llx rflags %llx cr2 %llx cr3 %llx", r.rip, r.rip - base, r.rsp,
-	    r.rflags, s.cr2, s.cr3);
-	msg("  rax %llx rbx %llx rcx %llx rdx %llx rsi %llx rdi %llx rbp %llx", r.rax, r.rbx, r.rcx, r.rdx,
-	    r.rsi, r.rdi, r.rbp);
+	msg("  rip %llx (image+%llx) rsp %llx rflags %llx cr2 %llx cr3 %llx", r.rip, r.rip - base,
+	    r.rsp, r.rflags, s.cr2, s.cr3);
+	msg("  rax %llx rbx %llx rcx %llx rdx %llx rsi %llx rdi %llx rbp %llx", r.rax, r.rbx, r.rcx,
+	    r.rdx, r.rsi, r.rdi, r.rbp);
 }
 
 static void destroy(struct home *h)

@@ -108,7 +108,8 @@ void domain_home_failed(struct home *h)
 		d->fw_fails = 0;
 	}
 	if (d->opt->on_panic == ON_PANIC_RESET && ++d->fw_fails > FW_FAILS_MAX) {
-		msg("the domain is stopped: its %s failed %u times within a minute", what, d->fw_fails);
+		msg("the domain is stopped: its %s failed %u times within a minute", what,
+		    d->fw_fails);
 		domain_wish(d, WISH_STOP, 1);
 	} else if (d->opt->on_panic == ON_PANIC_RESET && alone) {
 		msg("its devices are reset in a fresh %s (--on-panic=reset)", what);
@@ -164,7 +165,8 @@ static int add_roms(struct domain *d)
 			continue;
 		snprintf(path, sizeof(path), "%s/%s", IPXE_DIR, net_roms[model].file);
 		if (access(path, R_OK) < 0)
-			return fail_errno("--boot net: can't read %s (Debian: package ipxe-qemu)", path);
+			return fail_errno("--boot net: can't read %s (Debian: package ipxe-qemu)",
+					  path);
 		b->kind = SIO_BLOB_FILE;
 		strcpy(b->name, net_roms[model].name);
 		if (memory_add_blob(d, path, NULL, 0, b, &d->blob_fd[d->n_blobs]))
@@ -194,7 +196,8 @@ static int add_blobs(struct domain *d)
 			continue;
 		b->kind = want[i].kind;
 		if (memory_add_blob(d, want[i].path, want[i].text,
-				    want[i].text ? strlen(want[i].text) : 0, b, &d->blob_fd[d->n_blobs]))
+				    want[i].text ? strlen(want[i].text) : 0, b,
+				    &d->blob_fd[d->n_blobs]))
 			return -1;
 		total += b->len;
 		d->n_blobs++;
@@ -327,7 +330,9 @@ static int make_irqfds(struct domain *d)
 
 	for (unsigned i = 0; i < N_GSI; i++) {
 		struct kvm_irqfd irq = { .gsi = i };
-		struct kvm_ioeventfd io = { .addr = SIO_IRQ_PORT + i, .len = 1, .flags = KVM_IOEVENTFD_FLAG_PIO };
+		struct kvm_ioeventfd io = { .addr = SIO_IRQ_PORT + i,
+					    .len = 1,
+					    .flags = KVM_IOEVENTFD_FLAG_PIO };
 
 		d->gsi_fd[i] = -1;
 		if (!(d->opt->fast >> FAST_IRQ & 1) || !(EDGE_GSIS >> i & 1))
@@ -348,7 +353,8 @@ static int create_homes(struct domain *d)
 	uint32_t places[N_HOMES] = { 0 };
 
 	for (unsigned i = 0; i < SIO_N_PLACES; i++)
-		if ((i != SIO_PLACE_TEST || d->opt->testdev) && (i != SIO_PLACE_NET || d->opt->n_nets))
+		if ((i != SIO_PLACE_TEST || d->opt->testdev) &&
+		    (i != SIO_PLACE_NET || d->opt->n_nets))
 			places[d->opt->place[i]] |= 1u << i;
 	for (unsigned k = 0; k < N_HOMES; k++)
 		if (places[k] && !home_create(d, k, places[k]))
@@ -471,8 +477,9 @@ static int start_homes_watched(struct domain *d)
 static void control(struct domain *d, int sfd, struct control *sock)
 {
 	while (d->wish != WISH_STOP) {
-		struct pollfd p[2 + N_HOMES + CONTROL_FDS] = { { .fd = sfd, .events = POLLIN },
-							       { .fd = d->done_fd, .events = POLLIN } };
+		struct pollfd p[2 + N_HOMES + CONTROL_FDS] = {
+			{ .fd = sfd, .events = POLLIN }, { .fd = d->done_fd, .events = POLLIN }
+		};
 		unsigned n = 2 + N_HOMES;
 		struct signalfd_siginfo si;
 		int timeout = 1000, r;
@@ -481,7 +488,8 @@ static void control(struct domain *d, int sfd, struct control *sock)
 		for (unsigned k = 0; k < N_HOMES; k++) {
 			bool watched = d->home[k] && !d->home[k]->gone;
 
-			p[2 + k] = (struct pollfd){ .fd = watched ? d->home[k]->pidfd : -1, .events = POLLIN };
+			p[2 + k] = (struct pollfd){ .fd = watched ? d->home[k]->pidfd : -1,
+						    .events = POLLIN };
 		}
 		if (sock) {
 			control_prepare(sock, p + n, &timeout);

@@ -42,7 +42,7 @@
 #define GUEST_HIGH    0x100000000ull
 #define N_GSI         24u
 #define MAX_DISKS     4u
-#define MAX_BLOBS     6u /* kernel, RAM disk, command line; option ROMs */
+#define MAX_BLOBS     6u   /* kernel, RAM disk, command line; option ROMs */
 #define MAX_CPUID     128u /* entries of KVM_GET_SUPPORTED_CPUID */
 #define STUCK_NS      5000000000ull
 
@@ -61,14 +61,16 @@ struct options {
 	const char *name; /* NULL: the process id */
 	enum on_panic on_panic;
 	bool no_reboot, boot_menu, verbose, testdev, no_control;
-	uint32_t fast;                /* bit n: enum sio_map_kind n; and FAST_IRQ */
+	uint32_t fast;               /* bit n: enum sio_map_kind n; and FAST_IRQ */
 	uint8_t place[SIO_N_PLACES]; /* enum home_kind of each */
-	unsigned spin_us;             /* how long to spin for a home in another process */
+	unsigned spin_us;            /* how long to spin for a home in another process */
 };
 
-#define FAST_IRQ     31u /* interrupts through an eventfd; not a kind of range */
-#define FAST_DEFAULT (1u << SIO_MAP_POSTED | 1u << SIO_MAP_SHADOW | 1u << SIO_MAP_CLOCK | 1u << SIO_MAP_READTHROUGH)
-#define FAST_ALL     (FAST_DEFAULT | 1u << SIO_MAP_DOORBELL) /* FAST_IRQ is not for level mode */
+#define FAST_IRQ 31u /* interrupts through an eventfd; not a kind of range */
+#define FAST_DEFAULT                                                         \
+	(1u << SIO_MAP_POSTED | 1u << SIO_MAP_SHADOW | 1u << SIO_MAP_CLOCK | \
+	 1u << SIO_MAP_READTHROUGH)
+#define FAST_ALL (FAST_DEFAULT | 1u << SIO_MAP_DOORBELL) /* FAST_IRQ is not for level mode */
 
 /* Latencies in a histogram of 8 steps for each power of two: within 9 %. */
 #define HIST_STEPS 8u
@@ -103,8 +105,8 @@ struct cpu_split {
 };
 
 /* Exits by where they went: reads, writes of ports in blocks, and of pages of memory. */
-#define PORT_BLOCK  8u
-#define PAGES_MAX   64u /* a power of two; pages that come later are counted only in exits[] */
+#define PORT_BLOCK 8u
+#define PAGES_MAX  64u /* a power of two; pages that come later are counted only in exits[] */
 struct page_count {
 	uint64_t page, count[2]; /* page: number plus 1; 0: free */
 };
@@ -139,7 +141,7 @@ struct mmio_range {
 };
 
 /* Who claims a port or address: home and model in one number, 0: nobody. */
-#define OWNER(home, model)  ((uint16_t)((home) << 8 | (model)))
+#define OWNER(home, model) ((uint16_t)((home) << 8 | (model)))
 #define OWNER_HOME(owner)  ((owner) >> 8)
 #define OWNER_MODEL(owner) ((owner)&0xff)
 
@@ -176,9 +178,9 @@ struct domain {
 	unsigned n_mmio;
 	struct fast *fast;
 
-	pthread_mutex_t irq_lock;   /* orders interrupt operations */
-	uint8_t gsi_level[N_GSI];   /* of all homes together */
-	int gsi_fd[N_GSI];          /* FAST_IRQ: irqfds; -1: none */
+	pthread_mutex_t irq_lock; /* orders interrupt operations */
+	uint8_t gsi_level[N_GSI]; /* of all homes together */
+	int gsi_fd[N_GSI];        /* FAST_IRQ: irqfds; -1: none */
 
 	int kick_fd, done_fd;
 	struct blk_ring *ring;
@@ -267,8 +269,8 @@ const char *fast_map(struct home *h, unsigned space, unsigned kind, unsigned mod
 		     uint64_t len, uint64_t c);
 void fast_unmap(struct home *h, unsigned space, uint64_t base, uint64_t len);
 /* Can this access end here?  A read: *val is the answer; a write is queued. */
-bool fast_access(struct vcpu *v, uint16_t owner, unsigned kind, bool write, uint64_t addr, unsigned size,
-		 uint64_t *val);
+bool fast_access(struct vcpu *v, uint16_t owner, unsigned kind, bool write, uint64_t addr,
+		 unsigned size, uint64_t *val);
 /* Around a request of context n to home h: queued writes of other homes are sent, those of h and its
  * doorbells go into the request.  True: fast_end() is owed. */
 bool fast_begin(struct domain *d, unsigned n, struct home *h, struct sio_request *r);

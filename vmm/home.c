@@ -35,8 +35,8 @@ static void report_request(struct context *c)
 	const char *dir = r->write ? "write" : "read";
 
 	if (r->kind == SIO_REQ_PIO)
-		msg("  it was serving a %u-byte port %s at %04llx (model %s), count %u", r->size, dir,
-		    (unsigned long long)r->addr,
+		msg("  it was serving a %u-byte port %s at %04llx (model %s), count %u", r->size,
+		    dir, (unsigned long long)r->addr,
 		    model_name(d, reflect_owner(d, r->kind, r->addr, r->size)), r->count);
 	else if (r->kind == SIO_REQ_MMIO)
 		msg("  it was serving a %u-byte %s at %llx (model %s)", r->size, dir,
@@ -47,9 +47,9 @@ static void report_request(struct context *c)
 		    (unsigned long long)r->addr);
 	else
 		msg("  it was serving %s", r->kind == SIO_REQ_EVENT ? "an event" :
-					  r->kind == SIO_REQ_RESET ? "a reset" :
-					  r->n_posted		   ? "posted writes" :
-								     "its start");
+					   r->kind == SIO_REQ_RESET ? "a reset" :
+					   r->n_posted              ? "posted writes" :
+								      "its start");
 }
 
 static const char *who(const struct context *c)
@@ -229,7 +229,8 @@ static int do_op(struct context *c, const struct sio_op *op)
 {
 	struct home *h = c->h;
 	struct domain *d = h->d;
-	struct kvm_msi msi = { .address_lo = (uint32_t)op->a, .address_hi = (uint32_t)(op->a >> 32),
+	struct kvm_msi msi = { .address_lo = (uint32_t)op->a,
+			       .address_hi = (uint32_t)(op->a >> 32),
 			       .data = op->arg };
 	char name[17] = "";
 
@@ -239,29 +240,19 @@ static int do_op(struct context *c, const struct sio_op *op)
 			return fault(c, "IRQ %u, level %llu", op->arg, (unsigned long long)op->a);
 		op_irq(h, op->arg, op->a, (uint32_t)op->b);
 		return 0;
-	case SIO_OP_MSI:
-		ioctl(d->guest_vm, KVM_SIGNAL_MSI, &msi);
-		return 0;
-	case SIO_OP_MAP:
-		return op_map(c, op, true);
-	case SIO_OP_UNMAP:
-		return op_map(c, op, false);
-	case SIO_OP_TIMER:
-		io_timer(h, op->a);
-		return 0;
-	case SIO_OP_RESET:
-		domain_wish(d, d->opt->no_reboot ? WISH_STOP : WISH_RESET, 0);
-		return 0;
-	case SIO_OP_POWEROFF:
-		domain_wish(d, WISH_STOP, op->arg & 127);
-		return 0;
+	case SIO_OP_MSI: ioctl(d->guest_vm, KVM_SIGNAL_MSI, &msi); return 0;
+	case SIO_OP_MAP: return op_map(c, op, true);
+	case SIO_OP_UNMAP: return op_map(c, op, false);
+	case SIO_OP_TIMER: io_timer(h, op->a); return 0;
+	case SIO_OP_RESET: domain_wish(d, d->opt->no_reboot ? WISH_STOP : WISH_RESET, 0); return 0;
+	case SIO_OP_POWEROFF: domain_wish(d, WISH_STOP, op->arg & 127); return 0;
 	case SIO_OP_MODEL:
 		if (op->arg == 0 || op->arg >= SIO_MAX_MODELS)
 			return fault(c, "MODEL %u", op->arg);
 		memcpy(name, &op->a, 16);
 		for (char *p = name; *p; p++)
-			if (!((*p >= 'a' && *p <= 'z') || (*p >= 'A' && *p <= 'Z') || (*p >= '0' && *p <= '9') ||
-			      *p == '-' || *p == '_'))
+			if (!((*p >= 'a' && *p <= 'z') || (*p >= 'A' && *p <= 'Z') ||
+			      (*p >= '0' && *p <= '9') || *p == '-' || *p == '_'))
 				*p = '.';
 		memcpy(h->model_name[op->arg], name, 16); /* others may be reading it */
 		return 0;
@@ -338,14 +329,19 @@ static int do_forward(struct context *c)
 	memcpy(&r, (const void *)&c->slot->forward, sizeof(r));
 	__asm__ volatile("" ::: "memory");
 	c->slot->forward.data = UINT64_MAX;
-	if (r.kind != SIO_REQ_PCICFG || r.addr > 0xffff || (r.size != 1 && r.size != 2 && r.size != 4) ||
-	    r.place >= SIO_N_PLACES)
+	if (r.kind != SIO_REQ_PCICFG || r.addr > 0xffff ||
+	    (r.size != 1 && r.size != 2 && r.size != 4) || r.place >= SIO_N_PLACES)
 		return fault(c, "FORWARD of kind %u, size %u, place %u", r.kind, r.size, r.place);
 	to = d->home[d->opt->place[r.place]];
 	if (c->forwarding || !to || to == c->h || to->dead)
 		return 0;
-	r = (struct sio_request){ .kind = SIO_REQ_PCICFG, .write = r.write != 0, .size = r.size, .count = 1,
-				  .addr = r.addr, .data = r.data, .now_ns = domain_now_ns(d) };
+	r = (struct sio_request){ .kind = SIO_REQ_PCICFG,
+				  .write = r.write != 0,
+				  .size = r.size,
+				  .count = 1,
+				  .addr = r.addr,
+				  .data = r.data,
+				  .now_ns = domain_now_ns(d) };
 	before = to->ctx[c->id].tsc;
 	to->ctx[c->id].forwarding = true;
 	to->ctx[c->id].last = to->ctx[c->id].slot->req = r;
@@ -363,7 +359,8 @@ static int do_mmio(struct context *c, struct leave *l)
 
 	c->mmio_exits++;
 	if (l->addr < SIO_VIRTIO_BASE || w >= h->n_windows)
-		return fault(c, "%s at %llx", l->write ? "write" : "read", (unsigned long long)l->addr);
+		return fault(c, "%s at %llx", l->write ? "write" : "read",
+			     (unsigned long long)l->addr);
 	if (l->len != 1 && l->len != 2 && l->len != 4)
 		return fault(c, "%u-byte access to a virtio window", l->len);
 	if (l->write)
@@ -384,20 +381,14 @@ static int hypercall(struct context *c, uint32_t n)
 	case SIO_HC_RETURN:
 	case SIO_HC_WAIT:
 		if ((n == SIO_HC_WAIT) != (c->id == h->d->n_vcpus))
-			return fault(c, "%s in the wrong context", n == SIO_HC_WAIT ? "WAIT" : "RETURN");
+			return fault(c, "%s in the wrong context",
+				     n == SIO_HC_WAIT ? "WAIT" : "RETURN");
 		return do_ops(c) ? -1 : 1;
-	case SIO_HC_FLUSH:
-		return do_ops(c);
-	case SIO_HC_YIELD:
-		sched_yield();
-		return 0;
-	case SIO_HC_LOG:
-		do_log(c);
-		return 0;
-	case SIO_HC_PANIC:
-		return report_panic(c);
-	case SIO_HC_FORWARD:
-		return do_forward(c);
+	case SIO_HC_FLUSH: return do_ops(c);
+	case SIO_HC_YIELD: sched_yield(); return 0;
+	case SIO_HC_LOG: do_log(c); return 0;
+	case SIO_HC_PANIC: return report_panic(c);
+	case SIO_HC_FORWARD: return do_forward(c);
 	}
 	return fault(c, "hypercall %u does not exist", n);
 }
@@ -443,8 +434,10 @@ static const struct {
 	enum sio_net_card card;
 	uint32_t priv; /* bytes of private memory: the model, its front end */
 } net_cards[] = {
-	[NETDEV_RTL8139] = { SIO_NET_RTL8139, 0x26000 },   [NETDEV_RTL8139C] = { SIO_NET_RTL8139C, 0x26000 },
-	[NETDEV_E1000] = { SIO_NET_E1000, 0x36000 },	    [NETDEV_NE2K_PCI] = { SIO_NET_NE2K_PCI, 0x20000 },
+	[NETDEV_RTL8139] = { SIO_NET_RTL8139, 0x26000 },
+	[NETDEV_RTL8139C] = { SIO_NET_RTL8139C, 0x26000 },
+	[NETDEV_E1000] = { SIO_NET_E1000, 0x36000 },
+	[NETDEV_NE2K_PCI] = { SIO_NET_NE2K_PCI, 0x20000 },
 	[NETDEV_NE2K_ISA] = { SIO_NET_NE2K_ISA, 0x20000 },
 };
 
@@ -515,7 +508,8 @@ struct home *home_create(struct domain *d, enum home_kind kind, uint32_t places)
 		h->ctx[i].h = h;
 		h->ctx[i].id = i;
 		h->ctx[i].fd = -1;
-		h->ctx[i].slot = (struct sio_slot_shared *)(h->priv + SIO_SLOT_OFF + i * SIO_SLOT_SIZE);
+		h->ctx[i].slot =
+			(struct sio_slot_shared *)(h->priv + SIO_SLOT_OFF + i * SIO_SLOT_SIZE);
 	}
 	d->home[kind] = h;
 	return h;
@@ -550,7 +544,8 @@ static void fill_config(struct home *h)
 		.version = SIO_ABI_VERSION,
 		.size = sizeof(c),
 		.n_vcpus = d->n_vcpus,
-		.flags = (o->debugcon ? SIO_CFG_DEBUGCON : 0) | (o->boot_menu ? SIO_CFG_BOOT_MENU : 0) |
+		.flags = (o->debugcon ? SIO_CFG_DEBUGCON : 0) |
+			 (o->boot_menu ? SIO_CFG_BOOT_MENU : 0) |
 			 (o->testdev ? SIO_CFG_TESTDEV : 0) | (o->boot_net ? SIO_CFG_BOOT_NET : 0),
 		.priv_size = h->priv_size,
 		.heap_base = SIO_PRIV_BASE + SIO_IMAGE_OFF + h->image_len,
@@ -573,16 +568,21 @@ static void fill_config(struct home *h)
 		struct sio_device *v = &c.device[c.n_devices++];
 		bool here = h->places >> SIO_PLACE_IDE & 1;
 
-		*v = (struct sio_device){ .kind = SIO_DEV_BLK, .window = here ? w++ : SIO_NO_WINDOW,
+		*v = (struct sio_device){ .kind = SIO_DEV_BLK,
+					  .window = here ? w++ : SIO_NO_WINDOW,
 					  .unit = i };
 		memcpy(v->serial, o->serial[i], sizeof(v->serial));
 		memcpy(v->model, o->model[i], sizeof(v->model));
 	}
 	for (unsigned i = 0; i < o->n_nets && h->places >> SIO_PLACE_NET & 1; i++)
-		c.device[c.n_devices++] = (struct sio_device){ .kind = SIO_DEV_NET, .window = w++, .unit = i,
-							       .card = net_cards[o->net[i].model].card };
+		c.device[c.n_devices++] =
+			(struct sio_device){ .kind = SIO_DEV_NET,
+					     .window = w++,
+					     .unit = i,
+					     .card = net_cards[o->net[i].model].card };
 	if (h->places >> SIO_PLACE_UART & 1)
-		c.device[c.n_devices++] = (struct sio_device){ .kind = SIO_DEV_CONSOLE, .window = w };
+		c.device[c.n_devices++] =
+			(struct sio_device){ .kind = SIO_DEV_CONSOLE, .window = w };
 	memcpy(h->priv + SIO_CONFIG_OFF, &c, sizeof(c));
 }
 

@@ -52,7 +52,8 @@ struct context {
 	_Atomic uint64_t entered_ns; /* 0: not in the home */
 	_Atomic bool stuck;
 	_Atomic pthread_t runner; /* who runs it, while entered_ns is set */
-	uint64_t watched_ns, watched_cpu_ns; /* the watchdog's: an entry, and the runner's CPU time then */
+	uint64_t watched_ns,
+		watched_cpu_ns; /* the watchdog's: an entry, and the runner's CPU time then */
 	bool forwarding;
 	struct sio_request last; /* for reports */
 	/* tsc: time in it, without that of another home's context that it forwarded to. */
@@ -70,7 +71,7 @@ struct context {
 
 struct home_ops {
 	const char *name;
-	bool apart;	/* in a process of its own */
+	bool apart;     /* in a process of its own */
 	bool has_image; /* the firmware's ELF image is loaded into its private memory */
 	int (*create)(struct home *h); /* priv is there, empty; 0 or -1 with a message */
 	/* Everything fresh, private memory filled: context n is to be entered at entry next. */
@@ -118,7 +119,7 @@ struct home {
 	/* remote.c */
 	int pidfd; /* -1: no process */
 	pid_t pid;
-	_Atomic bool gone; /* the process ended */
+	_Atomic bool gone;    /* the process ended */
 	uint64_t past_cpu_ns; /* of processes that ended */
 };
 

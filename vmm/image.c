@@ -27,7 +27,8 @@ static uint32_t note_version(const uint8_t *f, size_t n, const Elf64_Phdr *ph)
 	return v;
 }
 
-int image_load(struct home *h, const uint8_t *f, size_t n, uint64_t *entry, char *err, size_t errlen)
+int image_load(struct home *h, const uint8_t *f, size_t n, uint64_t *entry, char *err,
+	       size_t errlen)
 {
 	uint64_t room = h->priv_size - SIO_IMAGE_OFF, end = 0;
 	uint32_t version = 0;

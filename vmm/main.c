@@ -164,7 +164,8 @@ static int parse_net(struct options *o, const char *arg)
 	if (net_parse_opts(arg, n, err, sizeof(err)))
 		return bad("--%s", err);
 	if (n->model == NETDEV_VIRTIO)
-		return bad("--net: model=virtio, the PV device given to the guest itself, is not there yet");
+		return bad(
+			"--net: model=virtio, the PV device given to the guest itself, is not there yet");
 	n->index = o->n_nets++;
 	for (unsigned i = 0; i < o->n_nets; i++)
 		isa += o->net[i].model == NETDEV_NE2K_ISA;
@@ -253,7 +254,7 @@ static int find_name(const char *const *names, unsigned n, const char *s)
 static int parse_place(struct options *o, char *arg)
 {
 	static const char *const places[SIO_N_PLACES] = {
-		[SIO_PLACE_PCI] = "pci",     [SIO_PLACE_IDE] = "ide",	  [SIO_PLACE_PM] = "pm",
+		[SIO_PLACE_PCI] = "pci",     [SIO_PLACE_IDE] = "ide",     [SIO_PLACE_PM] = "pm",
 		[SIO_PLACE_RTC] = "rtc",     [SIO_PLACE_I8042] = "i8042", [SIO_PLACE_UART] = "uart",
 		[SIO_PLACE_PORTS] = "ports", [SIO_PLACE_FWCFG] = "fwcfg", [SIO_PLACE_TEST] = "test",
 		[SIO_PLACE_NET] = "net",
@@ -288,7 +289,8 @@ static int check_places(const struct options *o)
 {
 	/* Interrupts of PCI cards go through the ISA bridge's router. */
 	for (unsigned i = 0; i < o->n_nets; i++)
-		if (o->net[i].model != NETDEV_NE2K_ISA && o->place[SIO_PLACE_NET] != o->place[SIO_PLACE_PCI])
+		if (o->net[i].model != NETDEV_NE2K_ISA &&
+		    o->place[SIO_PLACE_NET] != o->place[SIO_PLACE_PCI])
 			return bad("--place: net, with cards on PCI, and pci move only together");
 	if (o->place[SIO_PLACE_PCI] == home_default)
 		return 0;
@@ -301,9 +303,12 @@ static int check_places(const struct options *o)
 static int parse_fast(struct options *o, char *arg)
 {
 	static const char *const kinds[32] = {
-		[SIO_MAP_POSTED] = "posted",	   [SIO_MAP_SHADOW] = "shadow",
-		[SIO_MAP_CLOCK] = "clock",	   [SIO_MAP_DOORBELL] = "doorbell",
-		[SIO_MAP_READTHROUGH] = "readthrough", [FAST_IRQ] = "irq",
+		[SIO_MAP_POSTED] = "posted",
+		[SIO_MAP_SHADOW] = "shadow",
+		[SIO_MAP_CLOCK] = "clock",
+		[SIO_MAP_DOORBELL] = "doorbell",
+		[SIO_MAP_READTHROUGH] = "readthrough",
+		[FAST_IRQ] = "irq",
 	};
 	char *save;
 
@@ -397,9 +402,10 @@ static int run_main(int argc, char **argv)
 		case O_VERBOSE: o.verbose = true; break;
 		case O_NAME:
 			if (!control_name_ok(optarg))
-				return bad("--name %.80s: give up to %u letters, digits, '_', '.' or '-', not a "
-					   "number",
-					   optarg, CONTROL_NAME_MAX);
+				return bad(
+					"--name %.80s: give up to %u letters, digits, '_', '.' or '-', not a "
+					"number",
+					optarg, CONTROL_NAME_MAX);
 			o.name = optarg;
 			break;
 		case O_NOCONTROL: o.no_control = true; break;

@@ -60,7 +60,7 @@ static int load_bios(struct domain *d)
 	if (n != st.st_size)
 		return fail_errno("can't read the BIOS image %s", path);
 	return memory_slot(d->guest_vm, "the BIOS", 3, KVM_MEM_READONLY, GUEST_HIGH - d->bios_size,
-			d->bios_size, d->bios);
+			   d->bios_size, d->bios);
 }
 
 void memory_reset_bios(struct domain *d)
@@ -75,7 +75,8 @@ void memory_reset_bios(struct domain *d)
 static int reserve(struct domain *d)
 {
 	d->win_size = GUEST_HIGH + d->ram_high + 8 * GIB;
-	d->win = mmap(NULL, d->win_size, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+	d->win = mmap(NULL, d->win_size, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1,
+		      0);
 	if (d->win == MAP_FAILED)
 		return fail_errno("can't reserve address space");
 	return 0;
@@ -83,8 +84,9 @@ static int reserve(struct domain *d)
 
 static int map_ram(struct domain *d, uint64_t at, uint64_t len, uint64_t off)
 {
-	if (len && mmap(d->win + at, len, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_NORESERVE | MAP_FIXED,
-			d->ram_fd, (off_t)off) == MAP_FAILED)
+	if (len &&
+	    mmap(d->win + at, len, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_NORESERVE | MAP_FIXED,
+		 d->ram_fd, (off_t)off) == MAP_FAILED)
 		return fail_errno("can't map %llu MiB of guest RAM: give a smaller --mem",
 				  (unsigned long long)d->opt->mem >> 20);
 	/* A dump of the VMM's own memory need not hold the guest. */
@@ -102,7 +104,8 @@ int memory_init(struct domain *d)
 	d->ram_fd = memfd_create("selfio-ram", MFD_CLOEXEC);
 	if (d->ram_fd < 0 || ftruncate(d->ram_fd, (off_t)mem) < 0)
 		return fail_errno("can't get %llu MiB of guest RAM", (unsigned long long)mem >> 20);
-	if (reserve(d) || map_ram(d, 0, d->ram_low, 0) || map_ram(d, GUEST_HIGH, d->ram_high, d->ram_low))
+	if (reserve(d) || map_ram(d, 0, d->ram_low, 0) ||
+	    map_ram(d, GUEST_HIGH, d->ram_high, d->ram_low))
 		return -1;
 	d->blob_top = d->ram_high ? (GUEST_HIGH + d->ram_high + GIB - 1) & ~(GIB - 1) : GUEST_HIGH;
 
@@ -110,8 +113,8 @@ int memory_init(struct domain *d)
 	    memory_slot(d->guest_vm, "RAM", 1, 0, VGA_HOLE_END, d->ram_low - VGA_HOLE_END,
 			d->win + VGA_HOLE_END))
 		return -1;
-	if (d->ram_high && memory_slot(d->guest_vm, "RAM above 4 GiB", 2, 0, GUEST_HIGH, d->ram_high,
-				       d->win + GUEST_HIGH))
+	if (d->ram_high && memory_slot(d->guest_vm, "RAM above 4 GiB", 2, 0, GUEST_HIGH,
+				       d->ram_high, d->win + GUEST_HIGH))
 		return -1;
 	d->next_slot = 4;
 	return load_bios(d);

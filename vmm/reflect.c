@@ -10,7 +10,8 @@ uint16_t reflect_owner(struct domain *d, unsigned kind, uint64_t addr, unsigned 
 
 	if (kind == SIO_REQ_PIO) {
 		for (unsigned i = 0; i < size && addr + i <= 0xffff && !owner; i++)
-			owner = atomic_load_explicit(&d->port_owner[addr + i], memory_order_relaxed);
+			owner = atomic_load_explicit(&d->port_owner[addr + i],
+						     memory_order_relaxed);
 		return owner;
 	}
 	pthread_rwlock_rdlock(&d->mmio_lock);
@@ -57,15 +58,19 @@ static uint64_t home_ticks(const struct vcpu *v)
 	return sum;
 }
 
-uint64_t reflect(struct vcpu *v, unsigned kind, bool write, uint64_t addr, unsigned size, uint32_t count,
-		 uint64_t data, void *burst)
+uint64_t reflect(struct vcpu *v, unsigned kind, bool write, uint64_t addr, unsigned size,
+		 uint32_t count, uint64_t data, void *burst)
 {
 	struct domain *d = v->d;
 	uint16_t owner = reflect_owner(d, kind, addr, size);
 	size_t bytes = (size_t)size * count;
 	struct home *h = owner ? d->home[OWNER_HOME(owner)] : NULL;
-	struct sio_request r = { .kind = (uint8_t)kind, .write = write, .size = (uint8_t)size,
-				 .count = count, .addr = addr, .data = data };
+	struct sio_request r = { .kind = (uint8_t)kind,
+				 .write = write,
+				 .size = (uint8_t)size,
+				 .count = count,
+				 .addr = addr,
+				 .data = data };
 	uint64_t t0, t1, before;
 
 	if (!h || bytes > SIO_PAGE || h->dead)

@@ -151,8 +151,9 @@ static pid_t reap(struct home *h, int *status, int options)
 	pid_t r = wait4(h->pid, status, options, &ru);
 
 	if (r == h->pid)
-		h->past_cpu_ns += (uint64_t)(ru.ru_utime.tv_sec + ru.ru_stime.tv_sec) * 1000000000ull +
-				  (uint64_t)(ru.ru_utime.tv_usec + ru.ru_stime.tv_usec) * 1000ull;
+		h->past_cpu_ns +=
+			(uint64_t)(ru.ru_utime.tv_sec + ru.ru_stime.tv_sec) * 1000000000ull +
+			(uint64_t)(ru.ru_utime.tv_usec + ru.ru_stime.tv_usec) * 1000ull;
 	return r;
 }
 

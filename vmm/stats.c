@@ -482,10 +482,11 @@ static void print_nets(struct domain *d, FILE *f)
 		fprintf(f,
 			"%s\n    { \"tx_frames\": %llu, \"tx_bytes\": %llu, \"tx_drops\": %llu, \"rx_frames\": %llu, "
 			"\"rx_bytes\": %llu, \"rx_drops\": %llu, \"link_losses\": %llu, \"vhost\": %s }",
-			i ? "," : "", (unsigned long long)s.tx_frames, (unsigned long long)s.tx_bytes,
-			(unsigned long long)s.tx_drops, (unsigned long long)s.rx_frames,
-			(unsigned long long)s.rx_bytes, (unsigned long long)s.rx_drops,
-			(unsigned long long)s.link_losses, s.vhost ? "true" : "false");
+			i ? "," : "", (unsigned long long)s.tx_frames,
+			(unsigned long long)s.tx_bytes, (unsigned long long)s.tx_drops,
+			(unsigned long long)s.rx_frames, (unsigned long long)s.rx_bytes,
+			(unsigned long long)s.rx_drops, (unsigned long long)s.link_losses,
+			s.vhost ? "true" : "false");
 	}
 	fprintf(f, "\n  ],\n");
 }

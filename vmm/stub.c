@@ -32,7 +32,8 @@ static struct stub {
 static void *context_main(void *arg)
 {
 	unsigned id = (unsigned)(uintptr_t)arg;
-	struct sio_slot_shared *s = (struct sio_slot_shared *)(stub.priv + SIO_SLOT_OFF + id * SIO_SLOT_SIZE);
+	struct sio_slot_shared *s =
+		(struct sio_slot_shared *)(stub.priv + SIO_SLOT_OFF + id * SIO_SLOT_SIZE);
 	struct sio_mailbox_shared *m = &s->mailbox;
 	struct kvm_run *run;
 	int fd = companion_vcpu(FD_KVM, stub.vm, id, stub.run_size, &run);
@@ -75,7 +76,8 @@ static void *context_main(void *arg)
 
 static void *map(int fd, uint64_t off, uint64_t len, int prot)
 {
-	void *p = mmap(NULL, len, prot, prot & PROT_WRITE ? MAP_SHARED : MAP_PRIVATE, fd, (off_t)off);
+	void *p =
+		mmap(NULL, len, prot, prot & PROT_WRITE ? MAP_SHARED : MAP_PRIVATE, fd, (off_t)off);
 
 	if (p == MAP_FAILED) {
 		fail_errno("stub domain: can't map memory");

@@ -231,7 +231,8 @@ void *vcpu_main(void *arg)
 	struct domain *d = v->d;
 
 	v->tid = gettid();
-	vcpu_thread_init(v->run, d->home[HOME_FIRMWARE] ? d->home[HOME_FIRMWARE]->ctx[v->id].run : NULL);
+	vcpu_thread_init(v->run,
+			 d->home[HOME_FIRMWARE] ? d->home[HOME_FIRMWARE]->ctx[v->id].run : NULL);
 	for (;;) {
 		int r;
 

@@ -8,8 +8,8 @@
  */
 #include "rt.h"
 
-#define PORT 0x640u
-#define MMIO 0xfe800000u
+#define PORT     0x640u
+#define MMIO     0xfe800000u
 #define REG(off) (*(volatile uint32_t *)(MMIO + (off)))
 
 #define ROUNDS 400u

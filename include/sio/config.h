@@ -36,7 +36,7 @@ enum sio_net_card {
 
 /* Groups of models that can be placed: bit n of sio_config.local is set where group n lives here. */
 enum sio_place {
-	SIO_PLACE_PCI = 0,   /* host bridge and ISA bridge */
+	SIO_PLACE_PCI = 0, /* host bridge and ISA bridge */
 	SIO_PLACE_IDE = 1,
 	SIO_PLACE_PM = 2,
 	SIO_PLACE_RTC = 3,
@@ -44,15 +44,15 @@ enum sio_place {
 	SIO_PLACE_UART = 5,
 	SIO_PLACE_PORTS = 6, /* 80h, 92h, 402h */
 	SIO_PLACE_FWCFG = 7,
-	SIO_PLACE_TEST = 8,  /* the test device */
-	SIO_PLACE_NET = 9,   /* network cards */
+	SIO_PLACE_TEST = 8, /* the test device */
+	SIO_PLACE_NET = 9,  /* network cards */
 	SIO_N_PLACES = 10,
 };
 
 #define SIO_NO_WINDOW UINT32_MAX /* the device's PV side belongs to another home */
 
 struct sio_device {
-	uint32_t kind;   /* enum sio_device_kind */
+	uint32_t kind; /* enum sio_device_kind */
 	/* virtio-mmio window: SIO_VIRTIO_BASE + window * SIO_VIRTIO_STRIDE; or SIO_NO_WINDOW */
 	uint32_t window;
 	uint32_t unit;   /* disk: 0-3 IDE channel * 2 + drive; network: 0-7, in order; console: 0 */
@@ -93,9 +93,9 @@ struct sio_config {
 	uint64_t wall_ns;             /* CLOCK_REALTIME when now_ns was 0 */
 	uint8_t uuid[16];
 	uint32_t n_ram, n_devices, n_blobs;
-	uint32_t apic_id_last; /* highest local APIC id of the guest's vCPUs */
-	uint32_t local;        /* bit n: enum sio_place n lives in this home */
-	uint32_t fast;         /* bit n: ranges of enum sio_map_kind n are of use (slot.h) */
+	uint32_t apic_id_last;  /* highest local APIC id of the guest's vCPUs */
+	uint32_t local;         /* bit n: enum sio_place n lives in this home */
+	uint32_t fast;          /* bit n: ranges of enum sio_map_kind n are of use (slot.h) */
 	uint32_t irq_doorbells; /* bit n: GSI n is raised by SIO_IRQ_PORT + n, not by an operation */
 	uint32_t pad;
 	struct sio_ram ram[SIO_MAX_RAM];

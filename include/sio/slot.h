@@ -59,8 +59,8 @@ enum sio_req_kind {
 	SIO_REQ_NONE = 0,
 	SIO_REQ_PIO = 1,
 	SIO_REQ_MMIO = 2,
-	SIO_REQ_EVENT = 3, /* I/O context: events holds what woke it */
-	SIO_REQ_RESET = 4, /* context 0, all others stopped, no block request in flight */
+	SIO_REQ_EVENT = 3,  /* I/O context: events holds what woke it */
+	SIO_REQ_RESET = 4,  /* context 0, all others stopped, no block request in flight */
 	SIO_REQ_PCICFG = 5, /* forwarded: addr is the function's devfn * 256 + the register */
 };
 
@@ -100,7 +100,8 @@ enum sio_op_code {
 	/* arg: SIO_MAP_ARG(), a: base, b: length, c: what the kind takes; at most SIO_MAX_RANGES of memory
 	 * and SIO_MAX_FAST ranges of other kinds than REFLECT */
 	SIO_OP_MAP = 3,
-	SIO_OP_UNMAP = 4,    /* arg: space, a: base, b: length, as claimed; its fast ranges go with it */
+	SIO_OP_UNMAP =
+		4, /* arg: space, a: base, b: length, as claimed; its fast ranges go with it */
 	SIO_OP_TIMER = 5,    /* a: ns; the I/O context wakes at the earliest asked for, once */
 	SIO_OP_RESET = 6,    /* reset the domain after this request */
 	SIO_OP_POWEROFF = 7, /* power off after this request; arg: exit status 0-127 */
@@ -150,8 +151,8 @@ enum sio_map_kind {
  * is not queued.
  */
 #define SIO_NO_SHADOW 0xffu
-#define SIO_POSTED_C(dirties, own, care, not_if)                                          \
-	((uint64_t)(uint32_t)(dirties) | (uint64_t)(uint8_t)(own) << 32 |                 \
+#define SIO_POSTED_C(dirties, own, care, not_if)                          \
+	((uint64_t)(uint32_t)(dirties) | (uint64_t)(uint8_t)(own) << 32 | \
 	 (uint64_t)(uint8_t)(care) << 40 | (uint64_t)(uint8_t)(not_if) << 48)
 
 /* The firmware keeps it up to date; one 64-bit store for each change.  Bit 63: valid; lower half: the
@@ -194,10 +195,11 @@ struct sio_panic {
  * the slot.  Either side spins briefly for its turn and then sleeps on the word as a futex, having set its
  * flag; who hands the turn over looks at the other's flag and wakes it.
  */
-#define SIO_TURN_HOST 0u
-#define SIO_TURN_HOME 1u
-#define SIO_LEAVE_MMIO  0x100u /* access to a virtio window: addr, len, write, data */
-#define SIO_LEAVE_FAULT 0x101u /* a stub domain's firmware left by something else: data is KVM's exit reason */
+#define SIO_TURN_HOST  0u
+#define SIO_TURN_HOME  1u
+#define SIO_LEAVE_MMIO 0x100u /* access to a virtio window: addr, len, write, data */
+#define SIO_LEAVE_FAULT \
+	0x101u /* a stub domain's firmware left by something else: data is KVM's exit reason */
 
 struct sio_mailbox_shared {
 	uint32_t turn, host_sleeps, home_sleeps;

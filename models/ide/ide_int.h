@@ -211,7 +211,7 @@ static inline bool prd_at_end(const struct bm_state *bm)
 }
 
 /* piix3_ide.c */
-void ide_shadows(struct ide_chan *c); /* after every change */
+void ide_shadows(struct ide_chan *c);    /* after every change */
 bool bm_ready(const struct ide_chan *c); /* started, and allowed onto the bus */
 void bm_halt(struct ide_chan *c, enum prd_rc why);
 

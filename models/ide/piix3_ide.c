@@ -46,54 +46,65 @@ enum { S_ALT, S_STATUS, S_DEVICE, S_BMCMD, S_BMSTAT, S_IDLE, N_SHADOWS };
 
 #define FAST_PER_CHANNEL 15u
 
-#define SH(n, s)     (1u << ((n)*FAST_PER_CHANNEL + (s)))
-#define SH_STAT(n)   (SH(n, S_ALT) | SH(n, S_STATUS) | SH(n, S_BMSTAT))
-#define OWN(n, s)    ((n)*FAST_PER_CHANNEL + (s))
+#define SH(n, s)      (1u << ((n)*FAST_PER_CHANNEL + (s)))
+#define SH_STAT(n)    (SH(n, S_ALT) | SH(n, S_STATUS) | SH(n, S_BMSTAT))
+#define OWN(n, s)     ((n)*FAST_PER_CHANNEL + (s))
 #define NOT_WITH_BELL (1u << DEV_DOORBELL)
 
-#define SHADOW(reg, off, n)                                                     \
-	{                                                                       \
-		.kind = DEV_SHADOW, .region = reg, .offset = off, .len = n      \
+#define SHADOW(reg, off, n)                                                \
+	{                                                                  \
+		.kind = DEV_SHADOW, .region = reg, .offset = off, .len = n \
 	}
-#define POSTED(reg, off, n, dirt, own_, care_)                                  \
-	{                                                                       \
-		.kind = DEV_POSTED, .region = reg, .offset = off, .len = n,     \
-		.dirties = dirt, .own = own_, .care = care_                     \
+#define POSTED(reg, off, n, dirt, own_, care_)                                               \
+	{                                                                                    \
+		.kind = DEV_POSTED, .region = reg, .offset = off, .len = n, .dirties = dirt, \
+		.own = own_, .care = care_                                                   \
 	}
 
-#define CHANNEL(n, cmd, ctl)                                                                       \
-	[(n)*FAST_PER_CHANNEL + S_ALT] = SHADOW(ctl, 0, 1),                                        \
-	[(n)*FAST_PER_CHANNEL + S_STATUS] = SHADOW(cmd, TF_COMMAND, 1),                            \
-	[(n)*FAST_PER_CHANNEL + S_DEVICE] = SHADOW(cmd, TF_DEVICE, 1),                             \
-	[(n)*FAST_PER_CHANNEL + S_BMCMD] = SHADOW(R_BM, (n)*8, 1),                                 \
-	[(n)*FAST_PER_CHANNEL + S_BMSTAT] = SHADOW(R_BM, (n)*8 + 2, 1),                            \
-	/* Valid while stopping the bus master changes nothing else. */                            \
-	[(n)*FAST_PER_CHANNEL + S_IDLE] = SHADOW(R_BM, (n)*8, 0),                                  \
-	/* Words of PIO data: the last may end the command. */                                     \
-	POSTED(cmd, TF_DATA, 2, SH_STAT(n), DEV_NO_SHADOW, 0),                                     \
-	POSTED(cmd, TF_FEATURE, 5, 0, DEV_NO_SHADOW, 0),                                           \
-	POSTED(cmd, TF_DEVICE, 1, SH_STAT(n), OWN(n, S_DEVICE), DEV_SEL),                          \
-	POSTED(cmd, TF_COMMAND, 1, SH_STAT(n) | SH(n, S_DEVICE) | SH(n, S_BMCMD), DEV_NO_SHADOW, 0), \
-	{                                                                                          \
-		.kind = DEV_DOORBELL, .region = R_BM, .offset = (n)*8, .len = 1,                   \
-		.value = BM_START                                                                  \
-	},                                                                                         \
-	{                                                                                          \
-		.kind = DEV_DOORBELL, .region = R_BM, .offset = (n)*8, .len = 1,                   \
-		.value = BM_START | BM_TO_MEM                                                      \
-	},                                                                                         \
-	/* The engine is started by a doorbell, which rings after all that is posted: what it       \
-	 * looks at must not be. */                                                                \
-	{                                                                                          \
-		.kind = DEV_POSTED, .region = R_BM, .offset = (n)*8, .len = 1,                     \
-		.dirties = SH_STAT(n), .own = OWN(n, S_IDLE), .not_if = BM_START,                  \
-		.without = NOT_WITH_BELL                                                           \
-	},                                                                                         \
-	{                                                                                          \
-		.kind = DEV_POSTED, .region = R_BM, .offset = (n)*8 + 4, .len = 4,                 \
-		.own = DEV_NO_SHADOW, .without = NOT_WITH_BELL                                     \
-	},                                                                                         \
-	POSTED(R_BM, (n)*8 + 2, 1, SH(n, S_BMSTAT), DEV_NO_SHADOW, 0)
+#define CHANNEL(n, cmd, ctl)                                                                                                         \
+	[(n)*FAST_PER_CHANNEL +                                                                                                      \
+		S_ALT] = SHADOW(ctl, 0, 1),                                                                                          \
+		[(n)*FAST_PER_CHANNEL + S_STATUS] = SHADOW(cmd, TF_COMMAND, 1),                                                      \
+		[(n)*FAST_PER_CHANNEL + S_DEVICE] = SHADOW(cmd, TF_DEVICE, 1),                                                       \
+		[(n)*FAST_PER_CHANNEL + S_BMCMD] = SHADOW(R_BM, (n)*8, 1),                                                           \
+		[(n)*FAST_PER_CHANNEL + S_BMSTAT] =                                                                                  \
+			SHADOW(R_BM, (n)*8 + 2,                                                                                      \
+			       1), /* Valid while stopping the bus master changes nothing else. */                                   \
+		[(n)*FAST_PER_CHANNEL + S_IDLE] = SHADOW(                                                                            \
+			R_BM, (n)*8, 0), /* Words of PIO data: the last may end the command. */                                      \
+		POSTED(cmd, TF_DATA, 2, SH_STAT(n), DEV_NO_SHADOW, 0),                                                               \
+		POSTED(cmd, TF_FEATURE, 5, 0, DEV_NO_SHADOW, 0),                                                                     \
+		POSTED(cmd, TF_DEVICE, 1, SH_STAT(n), OWN(n, S_DEVICE), DEV_SEL),                                                    \
+		POSTED(cmd, TF_COMMAND, 1, SH_STAT(n) | SH(n, S_DEVICE) | SH(n, S_BMCMD),                                            \
+		       DEV_NO_SHADOW, 0),                                                                                            \
+		{ .kind = DEV_DOORBELL,                                                                                              \
+		  .region = R_BM,                                                                                                    \
+		  .offset = (n)*8,                                                                                                   \
+		  .len = 1,                                                                                                          \
+		  .value = BM_START },                                                                                               \
+		{ .kind = DEV_DOORBELL,                                                                                              \
+		  .region = R_BM,                                                                                                    \
+		  .offset = (n)*8,                                                                                                   \
+		  .len = 1,                                                                                                          \
+		  .value =                                                                                                           \
+			  BM_START |                                                                                                 \
+			  BM_TO_MEM }, /* The engine is started by a doorbell, which rings after all that is posted: what it       \
+	 * looks at must not be. */ \
+		{ .kind = DEV_POSTED,                                                                                                \
+		  .region = R_BM,                                                                                                    \
+		  .offset = (n)*8,                                                                                                   \
+		  .len = 1,                                                                                                          \
+		  .dirties = SH_STAT(n),                                                                                             \
+		  .own = OWN(n, S_IDLE),                                                                                             \
+		  .not_if = BM_START,                                                                                                \
+		  .without = NOT_WITH_BELL },                                                                                        \
+		{ .kind = DEV_POSTED,                                                                                                \
+		  .region = R_BM,                                                                                                    \
+		  .offset = (n)*8 + 4,                                                                                               \
+		  .len = 4,                                                                                                          \
+		  .own = DEV_NO_SHADOW,                                                                                              \
+		  .without = NOT_WITH_BELL },                                                                                        \
+		POSTED(R_BM, (n)*8 + 2, 1, SH(n, S_BMSTAT), DEV_NO_SHADOW, 0)
 
 static const struct dev_fast fast[2 * FAST_PER_CHANNEL] = {
 	CHANNEL(0, R_CMD0, R_CTL0),
@@ -117,11 +128,13 @@ void ide_shadows(struct ide_chan *c)
 	/* Reading it takes the interrupt back. */
 	dev_shadow(e, n + S_STATUS, alt, !armed && !d->intrq);
 	/* A diagnostic may select a drive against the register; writes are judged by this shadow's DEV_SEL. */
-	dev_shadow(e, n + S_DEVICE, d->device, ide_has_drive(c) && !!(d->device & DEV_SEL) == s->sel);
+	dev_shadow(e, n + S_DEVICE, d->device,
+		   ide_has_drive(c) && !!(d->device & DEV_SEL) == s->sel);
 	/* One rung while the engine runs changes its direction bit. */
 	dev_shadow(e, n + S_BMCMD, s->bm.cmd, !dev_uses(e, DEV_DOORBELL));
 	dev_shadow(e, n + S_BMSTAT, bm_status(c), !bell);
-	dev_shadow(e, n + S_IDLE, 0, s->op.kind == OP_NONE && !c->busy && !(s->bm.status & BM_ACTIVE));
+	dev_shadow(e, n + S_IDLE, 0,
+		   s->op.kind == OP_NONE && !c->busy && !(s->bm.status & BM_ACTIVE));
 }
 
 bool bm_ready(const struct ide_chan *c)

@@ -118,9 +118,9 @@ enum { S_IER, S_IIR, S_LSR, S_MSR, S_QUIET, N_SHADOWS };
 
 #define QUIET_ROOM 512u
 
-#define SHADOW(off, n)                                                                  \
-	{                                                                               \
-		.kind = DEV_SHADOW, .region = 0, .offset = off, .len = n                \
+#define SHADOW(off, n)                                                   \
+	{                                                                \
+		.kind = DEV_SHADOW, .region = 0, .offset = off, .len = n \
 	}
 
 static const struct dev_fast fast[] = {
@@ -129,8 +129,12 @@ static const struct dev_fast fast[] = {
 	[S_LSR] = SHADOW(LSR, 1),
 	[S_MSR] = SHADOW(MSR, 1),
 	[S_QUIET] = SHADOW(RBR_THR, 0),
-	{ .kind = DEV_POSTED, .region = 0, .offset = RBR_THR, .len = 1,
-	  .dirties = 1u << S_IIR | 1u << S_LSR, .own = S_QUIET },
+	{ .kind = DEV_POSTED,
+	  .region = 0,
+	  .offset = RBR_THR,
+	  .len = 1,
+	  .dirties = 1u << S_IIR | 1u << S_LSR,
+	  .own = S_QUIET },
 };
 
 static uint8_t line_status(const struct uart *s);
@@ -138,7 +142,8 @@ static uint8_t line_status(const struct uart *s);
 static void shadows(struct uart *s, uint8_t why)
 {
 	const struct dev_env *e = &s->env;
-	bool quiet = s->state.n_tx == 0 && !(s->state.ier & IER_ETBEI) && !(s->state.mcr & MCR_LOOP) &&
+	bool quiet = s->state.n_tx == 0 && !(s->state.ier & IER_ETBEI) &&
+		     !(s->state.mcr & MCR_LOOP) &&
 		     (!s->chr || (s->chr->room && s->chr->room(s->chr) >= QUIET_ROOM));
 
 	/* Reading these takes an overrun, an interrupt, a change back. */
@@ -156,8 +161,7 @@ static void outputs(struct uart *s)
 		    dev_now_ns(&s->env) < s->state.timeout_ns;
 
 	/* In loopback the OUT2 pin is inactive, whatever its bit in MCR. */
-	dev_irq(&s->env, 0,
-		(s->state.mcr & (MCR_OUT2 | MCR_LOOP)) == MCR_OUT2 && why != IIR_NONE);
+	dev_irq(&s->env, 0, (s->state.mcr & (MCR_OUT2 | MCR_LOOP)) == MCR_OUT2 && why != IIR_NONE);
 	shadows(s, why);
 	dev_arm(&s->env, 0, wait ? s->state.timeout_ns : UINT64_MAX);
 }
@@ -332,7 +336,8 @@ static uint8_t read_rbr(struct uart *s)
 
 static uint8_t line_status(const struct uart *s)
 {
-	return (s->state.n_rx ? LSR_DR : 0) | s->state.overrun | (s->state.n_tx ? 0 : LSR_THRE | LSR_TEMT);
+	return (s->state.n_rx ? LSR_DR : 0) | s->state.overrun |
+	       (s->state.n_tx ? 0 : LSR_THRE | LSR_TEMT);
 }
 
 static uint8_t read_reg(struct uart *s, unsigned reg)

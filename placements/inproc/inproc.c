@@ -32,7 +32,9 @@ void hv_call(struct sio_slot_shared *s, enum sio_hypercall n)
 
 static uint32_t window(uint64_t addr, bool write, uint64_t v)
 {
-	struct leave l = { .kind = LEAVE_MMIO, .addr = addr, .len = 4, .write = write, .data = (uint8_t *)&v };
+	struct leave l = {
+		.kind = LEAVE_MMIO, .addr = addr, .len = 4, .write = write, .data = (uint8_t *)&v
+	};
 
 	leave(&l);
 	return (uint32_t)v;
@@ -92,7 +94,8 @@ static void enter(struct context *c, struct leave *l)
 	cur = c;
 	if (setjmp(out) == 0) {
 		if (c->away && c->id == 0) {
-			fw = (struct fw){ .base = (uintptr_t)home->d->win, .console_due_ns = UINT64_MAX,
+			fw = (struct fw){ .base = (uintptr_t)home->d->win,
+					  .console_due_ns = UINT64_MAX,
 					  .timer_ns = UINT64_MAX };
 			fw_init(fw_ptr(SIO_PRIV_BASE + SIO_CONFIG_OFF));
 		} else if (!c->away) {

@@ -113,21 +113,24 @@ static void *context_main(void *arg)
 
 static void map(uint64_t at, int fd, uint64_t off, uint64_t len, int prot)
 {
-	if (len && mmap(fw_ptr(at), len, prot, (prot & PROT_WRITE ? MAP_SHARED : MAP_PRIVATE) | MAP_FIXED, fd,
-			(off_t)off) == MAP_FAILED)
+	if (len &&
+	    mmap(fw_ptr(at), len, prot, (prot & PROT_WRITE ? MAP_SHARED : MAP_PRIVATE) | MAP_FIXED,
+		 fd, (off_t)off) == MAP_FAILED)
 		die("can't map memory");
 }
 
 /* Address space as long as what the config page lists, with address 0 somewhere in it. */
 static void map_all(uint64_t priv_size)
 {
-	const struct sio_config *cfg = mmap(NULL, SIO_PAGE, PROT_READ, MAP_SHARED, FD_PRIV, SIO_CONFIG_OFF);
+	const struct sio_config *cfg =
+		mmap(NULL, SIO_PAGE, PROT_READ, MAP_SHARED, FD_PRIV, SIO_CONFIG_OFF);
 	uint64_t off = 0;
 	void *base;
 
 	if (cfg == MAP_FAILED)
 		die("can't map the config page");
-	base = mmap(NULL, cfg->map_top, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+	base = mmap(NULL, cfg->map_top, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1,
+		    0);
 	if (base == MAP_FAILED)
 		die("can't reserve address space");
 	fw.base = (uintptr_t)base;
@@ -142,9 +145,11 @@ static void map_all(uint64_t priv_size)
 /* What is left: turns, and an end. */
 static void seal(void)
 {
-	static const int allowed[] = { SCMP_SYS(futex),		SCMP_SYS(sched_yield),	  SCMP_SYS(clock_gettime),
-				       SCMP_SYS(rt_sigreturn),	SCMP_SYS(restart_syscall), SCMP_SYS(pause),
-				       SCMP_SYS(exit),		SCMP_SYS(exit_group) };
+	static const int allowed[] = {
+		SCMP_SYS(futex),        SCMP_SYS(sched_yield),     SCMP_SYS(clock_gettime),
+		SCMP_SYS(rt_sigreturn), SCMP_SYS(restart_syscall), SCMP_SYS(pause),
+		SCMP_SYS(exit),         SCMP_SYS(exit_group)
+	};
 	scmp_filter_ctx f;
 
 	if (geteuid() == 0 && (setgroups(0, NULL) || setresgid(NOBODY, NOBODY, NOBODY) ||

@@ -349,8 +349,9 @@ static void test_platform(void **state)
 	cfg.boot_net = true;
 	cfg.disks = 1;
 	assert_int_equal(pc_tables_build(&cfg, &t), 0);
-	assert_string_equal(find(&t, "bootorder")->data, "/pci@i0cf8/ethernet@3\n/pci@i0cf8/ethernet@a\n"
-							 "/pci@i0cf8/ide@1,1/drive@0/disk@0");
+	assert_string_equal(find(&t, "bootorder")->data,
+			    "/pci@i0cf8/ethernet@3\n/pci@i0cf8/ethernet@a\n"
+			    "/pci@i0cf8/ide@1,1/drive@0/disk@0");
 	mem_free(&m);
 
 	/* Wherever memory runs out. */

@@ -175,8 +175,8 @@ static int server(int port)
 
 	setsockopt(tcp, SOL_SOCKET, SO_REUSEADDR, &one, sizeof(one));
 	setsockopt(udp, SOL_SOCKET, SO_RCVBUF, &room, sizeof(room));
-	if (bind(tcp, (struct sockaddr *)&a, sizeof(a)) || bind(udp, (struct sockaddr *)&a, sizeof(a)) ||
-	    listen(tcp, 16))
+	if (bind(tcp, (struct sockaddr *)&a, sizeof(a)) ||
+	    bind(udp, (struct sockaddr *)&a, sizeof(a)) || listen(tcp, 16))
 		die("bind");
 	pthread_create(&t, NULL, serve_udp, (void *)(intptr_t)udp);
 	printf("nettool: ready\n");
@@ -206,8 +206,9 @@ static int stream(const char *op, struct sockaddr_in *a, uint64_t mib)
 	}
 	t = now() - t0;
 	close(fd);
-	printf("SIO-NET %s %llu bytes, %llu good, %.2f s, %.0f KiB/s\n", op, (unsigned long long)h.bytes,
-	       (unsigned long long)r.good, t, (double)h.bytes / 1024 / t);
+	printf("SIO-NET %s %llu bytes, %llu good, %.2f s, %.0f KiB/s\n", op,
+	       (unsigned long long)h.bytes, (unsigned long long)r.good, t,
+	       (double)h.bytes / 1024 / t);
 	return r.good != h.bytes;
 }
 
@@ -281,7 +282,8 @@ static int flood(struct sockaddr_in *a, unsigned size, double seconds)
 	t = now() - t0;
 	sleep(1);
 	for (unsigned i = 0; i < 5; i++) {
-		if (send(fd, "C", 1, 0) == 1 && poll(&p, 1, 2000) > 0 && recv(fd, &r, sizeof(r), 0) == sizeof(r))
+		if (send(fd, "C", 1, 0) == 1 && poll(&p, 1, 2000) > 0 &&
+		    recv(fd, &r, sizeof(r), 0) == sizeof(r))
 			break;
 	}
 	printf("SIO-NET flood %llu sent, %llu arrived, %.0f per s\n", (unsigned long long)sent,
