@@ -154,6 +154,8 @@ STATS = {
     'cpu_ns': {'guest': int, 'companion': int, 'host': int}, 'companion_wall_ns': int,
     'disks': [{k: int for k in ('reads', 'writes', 'flushes', 'bytes_read', 'bytes_written', 'inline',
                                 'async', 'copied', 'errors', 'in_flight')}],
+    'nets': [{'vhost': bool, **{k: int for k in ('tx_frames', 'tx_bytes', 'tx_drops', 'rx_frames', 'rx_bytes',
+                                                 'rx_drops', 'link_losses')}}],
     'memory': {k: int for k in ('guest_ram', 'firmware_private', 'firmware_image', 'process_anon_kib')},
 }
 LIVE = {
