@@ -71,8 +71,9 @@ enum { S_ALT, S_STATUS, S_DEVICE, S_BMCMD, S_BMSTAT, S_IDLE, N_SHADOWS };
 			SHADOW(R_BM, (n)*8 + 2,                                                                                      \
 			       1), /* Valid while stopping the bus master changes nothing else. */                                   \
 		[(n)*FAST_PER_CHANNEL + S_IDLE] = SHADOW(                                                                            \
-			R_BM, (n)*8, 0), /* Words of PIO data: the last may end the command. */                                      \
-		POSTED(cmd, TF_DATA, 2, SH_STAT(n), DEV_NO_SHADOW, 0),                                                               \
+			R_BM, (n)*8,                                                                                                 \
+			0), /* Words of PIO data, one or two: the last may end the command. */                                       \
+		POSTED(cmd, TF_DATA, 4, SH_STAT(n), DEV_NO_SHADOW, 0),                                                               \
 		POSTED(cmd, TF_FEATURE, 5, 0, DEV_NO_SHADOW, 0),                                                                     \
 		POSTED(cmd, TF_DEVICE, 1, SH_STAT(n), OWN(n, S_DEVICE), DEV_SEL),                                                    \
 		POSTED(cmd, TF_COMMAND, 1, SH_STAT(n) | SH(n, S_DEVICE) | SH(n, S_BMCMD),                                            \
