@@ -253,6 +253,6 @@ bool rtl_rx_empty(const struct rtl8139 *d); /* C mode: the ring buffer is */
 bool rtl_rx_room(struct rtl8139 *d);
 bool rtl_rx_left(const struct rtl8139 *d); /* C mode: frames are in the ring */
 bool rtl_rx_remind(struct rtl8139 *d);     /* says so again; are there any? */
-void rtl_rx_start(struct rtl8139 *d); /* the receiver is switched on */
+void rtl_rx_start(struct rtl8139 *d);      /* the receiver is switched on */
 
 #endif
