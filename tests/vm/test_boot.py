@@ -101,3 +101,14 @@ def boot_identity(t):
     check([int(g[1]) for g in got] == [n // 512 for n in sizes], f"sizes in sectors: {got}")
     if b"Some other disk" not in got[1][2]:
         raise Fail(f"the second disk's model is {got[1][2]}")
+
+
+def placed(name, places, **kwargs):
+    @test(f"boot-{name}", cost=30)
+    def boot_placed(t):
+        smoke(t, "dma", 8 * MIB, smp=2, more=["--place", places])
+
+
+for NAME, PLACES in (("ioemu", "all=ioemu"), ("stubdom", "all=stubdom"),
+                     ("split", "ide=ioemu,uart=stubdom,rtc=ioemu")):
+    placed(NAME, PLACES)

@@ -52,6 +52,17 @@ def disk_mix_short(t):
     diskmix(t, 1500, 4, 16, 11, smp=2)
 
 
+def mix_fast(name, fast, smp):
+    @test(f"disk-mix-fast-{name}-{smp}", cost=300)
+    def disk_mix_fast(t):
+        diskmix(t, 20000, 4, 32, 7, smp=smp, more=["--fast", fast])
+
+
+for SMP in (1, 4):
+    for FAST in ("none", "posted", "shadow", "clock", "doorbell", "all"):
+        mix_fast(FAST, FAST, SMP)
+
+
 @test("disk-mix-direct", cost=40)
 def disk_mix_direct(t):
     """The back end with O_DIRECT: buffers on 512-byte boundaries only."""
