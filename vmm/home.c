@@ -577,10 +577,11 @@ static void fill_config(struct home *h)
 	for (unsigned i = 0; i < o->n_nets; i++) {
 		bool here = h->places >> SIO_PLACE_NET & 1;
 
-		c.device[c.n_devices++] = (struct sio_device){ .kind = SIO_DEV_NET,
-							       .window = here ? w++ : SIO_NO_WINDOW,
-							       .unit = i,
-							       .card = net_cards[o->net[i].model].card };
+		c.device[c.n_devices++] =
+			(struct sio_device){ .kind = SIO_DEV_NET,
+					     .window = here ? w++ : SIO_NO_WINDOW,
+					     .unit = i,
+					     .card = net_cards[o->net[i].model].card };
 	}
 	if (h->places >> SIO_PLACE_UART & 1)
 		c.device[c.n_devices++] =
