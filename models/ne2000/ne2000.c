@@ -263,7 +263,8 @@ static unsigned free_pages(const struct ne2000 *d)
 {
 	unsigned n = d->state.pstop - d->state.pstart, bnry = d->state.bnry;
 
-	if (bnry < d->state.pstart || bnry >= d->state.pstop)
+	/* Linux writes the page before the next frame's, even before the first: that is the last. */
+	if (bnry + 1 < d->state.pstart || bnry >= d->state.pstop)
 		return n; /* never met */
 	return bnry > d->state.curr ? bnry - d->state.curr : n - (d->state.curr - bnry);
 }

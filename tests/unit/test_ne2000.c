@@ -188,7 +188,7 @@ static int take(uint8_t *buf)
 	assert_int_equal(head[1], at + (len + 4 + 255) / 256 >= STOP ?
 					  at + (len + 4 + 255) / 256 - STOP + FIRST :
 					  at + (len + 4 + 255) / 256);
-	set(BNRY, head[1] == FIRST ? STOP - 1 : head[1] - 1u);
+	set(BNRY, head[1] - 1u); /* FIRST - 1 too */
 	assert_int_equal(net_fcs(0, buf, len), 0x2144df1c);
 	return (int)len - 4;
 }
@@ -475,7 +475,8 @@ static void overflow(void **state)
 
 	bring_up();
 	frame(buf, net.net.mac, 1514, 0);
-	for (buf[20] = 0; fake_net_feed(&net, buf, 1514, NULL); buf[20]++)
+	set(BNRY, FIRST - 1); /* as Linux has it for STOP - 1 */
+	for (buf[20] = 0; n < 20 && fake_net_feed(&net, buf, 1514, NULL); buf[20]++)
 		n++;
 	/* 58 pages, six for each, and CURR never comes to BNRY. */
 	assert_int_equal(n, 9);
