@@ -20,6 +20,7 @@ struct pc_disk {
 struct pc_net {
 	struct net *net; /* NULL: no card there */
 	uint32_t card;   /* enum sio_net_card */
+	bool elsewhere;  /* there is one, in another home */
 };
 
 struct pc_io {

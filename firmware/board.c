@@ -167,6 +167,9 @@ static void start_front_ends(struct pc_io *io)
 		if (d->kind == SIO_DEV_BLK && d->unit < PC_MAX_DISKS &&
 		    d->window == SIO_NO_WINDOW) {
 			io->disk[d->unit].elsewhere = true;
+		} else if (d->kind == SIO_DEV_NET && d->unit < SIO_MAX_NETS &&
+			   d->window == SIO_NO_WINDOW) {
+			io->net[d->unit] = (struct pc_net){ NULL, d->card, true };
 		} else if (d->window == SIO_NO_WINDOW) {
 			continue;
 		} else if (d->kind == SIO_DEV_BLK && d->unit < PC_MAX_DISKS &&
@@ -188,7 +191,7 @@ static void start_front_ends(struct pc_io *io)
 					 d->unit);
 			fw.net_window[fw.n_nets] = (uint8_t)d->window;
 			fw.net[fw.n_nets++] = n;
-			io->net[d->unit] = (struct pc_net){ &n->net, d->card };
+			io->net[d->unit] = (struct pc_net){ &n->net, d->card, false };
 		} else if (d->kind == SIO_DEV_CONSOLE && !fw.console) {
 			fw.console = fw_alloc(sizeof(*fw.console), 64);
 			if (virtio_console_init(fw.console, &pv, window))

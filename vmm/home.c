@@ -574,12 +574,15 @@ static void fill_config(struct home *h)
 		memcpy(v->serial, o->serial[i], sizeof(v->serial));
 		memcpy(v->model, o->model[i], sizeof(v->model));
 	}
-	for (unsigned i = 0; i < o->n_nets && h->places >> SIO_PLACE_NET & 1; i++)
+	for (unsigned i = 0; i < o->n_nets; i++) {
+		bool here = h->places >> SIO_PLACE_NET & 1;
+
 		c.device[c.n_devices++] =
 			(struct sio_device){ .kind = SIO_DEV_NET,
-					     .window = w++,
+					     .window = here ? w++ : SIO_NO_WINDOW,
 					     .unit = i,
 					     .card = net_cards[o->net[i].model].card };
+	}
 	if (h->places >> SIO_PLACE_UART & 1)
 		c.device[c.n_devices++] =
 			(struct sio_device){ .kind = SIO_DEV_CONSOLE, .window = w };

@@ -263,7 +263,8 @@ static unsigned free_pages(const struct ne2000 *d)
 {
 	unsigned n = d->state.pstop - d->state.pstart, bnry = d->state.bnry;
 
-	if (bnry < d->state.pstart || bnry >= d->state.pstop)
+	/* Linux writes the page before the next frame's, even before the first: that is the last. */
+	if (bnry + 1 < d->state.pstart || bnry >= d->state.pstop)
 		return n; /* never met */
 	return bnry > d->state.curr ? bnry - d->state.curr : n - (d->state.curr - bnry);
 }
@@ -305,8 +306,9 @@ static enum rx store(struct ne2000 *d, const struct net_rx *r, uint8_t rsr)
 		next -= d->state.pstop - d->state.pstart;
 	head[0] = rsr;
 	head[1] = (uint8_t)next;
-	head[2] = (uint8_t)(r->len + 4);
-	head[3] = (uint8_t)((r->len + 4) >> 8);
+	/* Of the frame with its FCS; drivers take 4 off.  Linux's compares the next page with what follows from it. */
+	head[2] = (uint8_t)r->len;
+	head[3] = (uint8_t)(r->len >> 8);
 	end = at;
 	put(d, &end, head, 4);
 	for (unsigned i = 0; i < r->n; i++)

@@ -3,7 +3,7 @@
  * rx.c - reception by an RTL8139C+: into a ring buffer (C mode) or a ring of descriptors (C+ mode).
  *
  * The chip drops frames for which there is no room.  Here they wait outside instead, as far as the receiver is
- * on and its ring merely full: RXOVW comes all the same, and nothing is missed.  What can never fit is
+ * on and its ring merely full (RXOVW comes in C+ mode all the same), and nothing is missed.  What can never fit is
  * dropped and counted.
  */
 #include "models/rtl8139/rtl8139_int.h"
@@ -66,7 +66,10 @@ static bool hold(struct rtl8139 *d, uint32_t bytes)
 		return true;
 	}
 	d->held = bytes;
-	rtl_interrupt(d, ISR_RXOVW);
+	/* In C mode the frames in the ring were announced, and none is lost: 8139too counts an error for each RXOVW.
+	 * In C+ mode it also says that descriptors are wanted. */
+	if (d->state.reg[CPCR] & CPCR_RX)
+		rtl_interrupt(d, ISR_RXOVW);
 	return false;
 }
 
@@ -348,7 +351,7 @@ bool rtl_rx_remind(struct rtl8139 *d)
 	if (!rtl_rx_left(d))
 		return false;
 	if (!(reg16(d, ISR) & (ISR_ROK | ISR_RXOVW)))
-		rtl_interrupt(d, d->held ? ISR_RXOVW : ISR_ROK);
+		rtl_interrupt(d, ISR_ROK);
 	return true;
 }
 
