@@ -526,7 +526,8 @@ bool fast_access(struct vcpu *v, uint16_t owner, unsigned kind, bool write, uint
 	unsigned id;
 	bool full;
 
-	if (!r || r->home != h->kind)
+	/* A guest may have moved another device over it. */
+	if (!r || r->home != h->kind || r->model != OWNER_MODEL(owner))
 		return false;
 	if (write) {
 		struct sio_posted p = {
