@@ -391,7 +391,10 @@ void reflect_ack(struct vcpu *v, int vector)
     if ( r )
         r->halted_rip = ~0ul;
     if ( r && vector >= 0 && cmpxchg(&r->s.vector, vector, SIO_XEN_NO_VECTOR) == vector && r->s.tell_taken )
+    {
+        r->slot->taken = vector;
         set_bit(EVENT_BIT(TAKEN), &r->s.events);
+    }
 }
 
 void reflect_halt(struct vcpu *v)

@@ -2,8 +2,6 @@
 /* entry.S - the one entry point, in flat 32-bit mode, of all contexts (include/sio/abi.h). */
 #include "firmware/metal/layout.h"
 
-#define rva(x) ((x) - _start)
-
 	.section .text.entry, "ax"
 	.code32
 	.globl _start
@@ -15,28 +13,25 @@ _start:
 	/* Until there is a stack: the end of this context's slot. */
 	imull	$SLOT_SIZE, %ecx, %edx
 	leal	(SLOT_OFF + SLOT_SIZE)(%ebx, %edx), %esp
-	call	1f
-1:	popl	%ebp
-	subl	$rva(1b), %ebp
 	movl	%ecx, %esi
 	call	cpu_enter64
 
 	.code64
 	testl	%esi, %esi
-	jnz	3f
+	jnz	2f
 	/* The image is linked at 0: every word that holds an address awaits the real base. */
 	leaq	_start(%rip), %rdx
 	leaq	_rela_start(%rip), %rax
 	leaq	_rela_end(%rip), %rcx
-2:	cmpq	%rcx, %rax
-	jae	3f
+1:	cmpq	%rcx, %rax
+	jae	2f
 	movq	(%rax), %rdi
 	movq	16(%rax), %r8
 	addq	%rdx, %r8
 	movq	%r8, (%rdi, %rdx)
 	addq	$24, %rax
-	jmp	2b
-3:	xorl	%ebp, %ebp
+	jmp	1b
+2:	xorl	%ebp, %ebp
 	movq	%rbx, %rdi
 	call	fw_start
 	ud2

@@ -7,41 +7,44 @@
  */
 #include "firmware/metal/layout.h"
 
-#define rva(x) ((x) - _start)
+#define rel(x) ((x) - cpu_enter64)
 
 	.text
 	.code32
 /*
- * Called in 32-bit mode, paging off, with EBP = where _start is and ESI = the context's number; returns in
- * 64-bit mode on the context's own stack, with RBX, RBP and RSI as they were.
+ * Called in 32-bit mode, paging off, with ESI = the context's number, on any stack; returns in 64-bit mode
+ * on the context's own stack, with RBX and RSI as they were.
  */
 	.globl	cpu_enter64
 cpu_enter64:
+	call	1f
+1:	popl	%ebp
+	subl	$rel(1b), %ebp
 	testl	%esi, %esi
 	jnz	enable
-	leal	rva(pd)(%ebp), %edi
+	leal	rel(pd)(%ebp), %edi
 	movl	$0x83, %eax		/* present, writable, large */
 	movl	$2048, %ecx
-1:	movl	%eax, (%edi)
+2:	movl	%eax, (%edi)
 	movl	$0, 4(%edi)
 	addl	$0x200000, %eax
 	addl	$8, %edi
-	loop	1b
-	leal	(rva(pd) + 3)(%ebp), %eax
-	leal	rva(cpu_pdpt)(%ebp), %edi
+	loop	2b
+	leal	(rel(pd) + 3)(%ebp), %eax
+	leal	rel(cpu_pdpt)(%ebp), %edi
 	movl	$4, %ecx
-2:	movl	%eax, (%edi)
+3:	movl	%eax, (%edi)
 	addl	$0x1000, %eax
 	addl	$8, %edi
-	loop	2b
-	leal	(rva(cpu_pdpt) + 3)(%ebp), %eax
-	movl	%eax, rva(pml4)(%ebp)
+	loop	3b
+	leal	(rel(cpu_pdpt) + 3)(%ebp), %eax
+	movl	%eax, rel(pml4)(%ebp)
 
 enable:
 	popl	%edi
 	movl	$0x20, %eax		/* CR4.PAE */
 	movl	%eax, %cr4
-	leal	rva(pml4)(%ebp), %eax
+	leal	rel(pml4)(%ebp), %eax
 	movl	%eax, %cr3
 	movl	$0xc0000080, %ecx	/* EFER.LME */
 	rdmsr
@@ -50,11 +53,11 @@ enable:
 	movl	$0x80010001, %eax	/* CR0.PG, WP, PE */
 	movl	%eax, %cr0
 
-	leal	rva(gdt)(%ebp), %eax
+	leal	rel(gdt)(%ebp), %eax
 	pushl	%eax
 	pushw	$(gdt_end - gdt - 1)
 	lgdt	(%esp)
-	leal	rva(start64)(%ebp), %eax
+	leal	rel(start64)(%ebp), %eax
 	pushl	$8
 	pushl	%eax
 	lret
@@ -70,7 +73,6 @@ start64:
 	movl	%eax, %gs
 	movl	%esi, %esi
 	movl	%ebx, %ebx
-	movl	%ebp, %ebp
 	movl	%edi, %edi
 	leaq	cpu_stacks(%rip), %rsp
 	leaq	1(%rsi), %rax
