@@ -114,8 +114,7 @@ for test in "$@"; do
 	crash) ! grep -q '^(d[0-9]*) \(END\|FAIL\)' <<<"$log" && [ "$lines" = 1 ] || ok=no ;;
 	esac
 	if [ "$name" = blkfront ]; then
-		sync /dev/loop7
-		losetup -d /dev/loop7
+		sync
 		check_pattern /tmp/hda.img || ok=no
 	fi
 	! grep -qE 'Assertion|BUG|FATAL|panic|WARNING' <<<"$log" || ok=no
