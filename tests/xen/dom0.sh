@@ -21,6 +21,18 @@ chmod +x $qemu
 say() { printf '%s\n' "$*"; }
 free_memory() { xl info 2>/dev/null | sed -n 's/^free_memory *: //p'; }
 
+# What blkfront.c has written: a word of each sector of the first 4 MiB.
+check_pattern() {
+	/usr/bin/python3 - "$1" <<-'PY'
+	import struct, sys
+	data = open(sys.argv[1], "rb").read()
+	bad = [s for s in range(8192) if data[s * 512:s * 512 + 512] != struct.pack(
+	    "<128I", *((s * 2654435761 + i * 40503 + 12345) & 0xffffffff for i in range(128)))]
+	if bad:
+	    sys.exit(f"    {len(bad)} sectors on the disk are not what was written, the first is {bad[0]}")
+	PY
+}
+
 xl dmesg -c >/dev/null 2>&1
 mem=
 for test in "$@"; do
@@ -28,6 +40,13 @@ for test in "$@"; do
 	image=$kernel
 	[ "$name" != save ] || image=${kernel%.elf}-save.elf
 	case $name in
+	blkfront) # hda is the firmware's, xvda would be a guest's
+		truncate -s 8M /tmp/hda.img
+		losetup /dev/loop7 /tmp/hda.img
+		how='type = "pvh"
+		kernel = "'${kernel%.elf}-blkfront.elf'"
+		disk = [ "format=raw,vdev=hda,access=rw,target=/dev/loop7" ]'
+		;;
 	hvm | save) # the image takes hvmloader's place
 		how='type = "hvm"
 		firmware_override = "'$image'"
@@ -94,6 +113,10 @@ for test in "$@"; do
 	end) grep -q '^(d[0-9]*) END' <<<"$log" && [ "$lines" = 0 ] || ok=no ;;
 	crash) ! grep -q '^(d[0-9]*) \(END\|FAIL\)' <<<"$log" && [ "$lines" = 1 ] || ok=no ;;
 	esac
+	if [ "$name" = blkfront ]; then
+		sync
+		check_pattern /tmp/hda.img || ok=no
+	fi
 	! grep -qE 'Assertion|BUG|FATAL|panic|WARNING' <<<"$log" || ok=no
 	if [ $ok = yes ] && [ -z "$late" ]; then
 		say "PASS domain $name: $expected$(sed -n 's/.*reflection: /: /p' <<<"$log")"
