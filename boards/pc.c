@@ -315,3 +315,10 @@ void pc_eoi(struct machine *m, uint8_t vector)
 	if (!m->host[IOAPIC].away)
 		ioapic_eoi(m->host[IOAPIC].dev, vector);
 }
+
+void pc_level_vectors(const struct machine *m, uint64_t vectors[4])
+{
+	memset(vectors, 0, 4 * sizeof(vectors[0]));
+	if (!m->host[IOAPIC].away)
+		ioapic_level_vectors(m->host[IOAPIC].dev, vectors);
+}

@@ -49,7 +49,8 @@ int pc_vector(const struct machine *m);
 /* The first processor has taken a vector that pc_vector() gave, now or some time ago. */
 void pc_taken(struct machine *m, uint8_t vector);
 
-/* A local APIC has ended a level-triggered interrupt. */
+/* A local APIC has ended a level-triggered interrupt; which vectors these can be, as ioapic_level_vectors(). */
 void pc_eoi(struct machine *m, uint8_t vector);
+void pc_level_vectors(const struct machine *m, uint64_t vectors[4]);
 
 #endif
