@@ -208,6 +208,19 @@ static void user_lost(struct net_dev *nd, int error)
 		kill(nd->pid, SIGTERM);
 }
 
+/* passt takes what Ethernet fills a short frame up with for data: each TCP acknowledgement would carry some. */
+static size_t user_unpad(const uint8_t *f, size_t len)
+{
+	unsigned type = (unsigned)f[12] << 8 | f[13];
+	size_t real = len;
+
+	if (type == 0x0800 && len >= 34)
+		real = 14u + ((unsigned)f[16] << 8 | f[17]);
+	else if (type == 0x86dd && len >= 54)
+		real = 54u + ((unsigned)f[18] << 8 | f[19]);
+	return real >= 34 && real < len ? real : len;
+}
+
 static void user_close(struct net_dev *nd)
 {
 	struct pollfd p = { .fd = nd->aux.fd, .events = POLLIN };
@@ -229,5 +242,6 @@ const struct net_port_ops net_user_ops = {
 	.start = user_start,
 	.event = user_event,
 	.lost = user_lost,
+	.unpad = user_unpad,
 	.close = user_close,
 };

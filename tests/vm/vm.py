@@ -143,7 +143,7 @@ class Machine:
         self.stats_file = None
         if command is None:
             command = [SELFIO, "run"]
-            self.stats_file = context.path(f"stats{label}.json")
+            self.stats_file = context.log(label + ".stats")
             args = [*args, "--stats", self.stats_file]
         self.command = [*command, *args]
         context.say("$ " + " ".join(self.command))
