@@ -135,14 +135,15 @@ class Stream:
 class Machine:
     """One run of selfio."""
 
-    def __init__(self, context, args, label="", stdin_open=True, command=None):
+    def __init__(self, context, args, label="", stdin_open=True, command=None,
+                 selfio=SELFIO):
         self.context, self.label = context, label
         self.began = time.monotonic()
         self.changed = threading.Condition()
         self.position, self.last_seen = 0, self.began
         self.stats_file = None
         if command is None:
-            command = [SELFIO, "run"]
+            command = [selfio, "run"]
             self.stats_file = context.log(label + ".stats")
             args = [*args, "--stats", self.stats_file]
         self.command = [*command, *args]

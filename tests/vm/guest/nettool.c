@@ -7,11 +7,15 @@
  *   nettool echo HOST PORT N MAX     N datagrams of 1 to MAX bytes, in turn, and back; some may get lost
  *   nettool rr HOST PORT SECONDS     1-byte requests and answers over TCP: how many a second
  *   nettool flood HOST PORT SIZE SECONDS   datagrams of SIZE bytes as fast as they go; how many arrive
+ *   nettool tso IF 0|1               switches TCP segmentation by the card off or on, if it has any
  *
  * A client prints "SIO-NET WHAT VALUE..." and ends with status 0 if all bytes were right.
  */
 #include <arpa/inet.h>
 #include <errno.h>
+#include <linux/ethtool.h>
+#include <linux/sockios.h>
+#include <net/if.h>
 #include <netinet/tcp.h>
 #include <poll.h>
 #include <pthread.h>
@@ -21,6 +25,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <time.h>
 #include <unistd.h>
@@ -291,6 +296,15 @@ static int flood(struct sockaddr_in *a, unsigned size, double seconds)
 	return r.good == 0 || r.good > sent;
 }
 
+static int tso(const char *name, bool on)
+{
+	struct ethtool_value v = { .cmd = ETHTOOL_STSO, .data = on };
+	struct ifreq ifr = { .ifr_data = (char *)&v };
+
+	strncpy(ifr.ifr_name, name, IFNAMSIZ - 1);
+	return ioctl(socket(AF_INET, SOCK_DGRAM, 0), SIOCETHTOOL, &ifr) && errno != EOPNOTSUPP;
+}
+
 int main(int argc, char **argv)
 {
 	struct sockaddr_in a = { .sin_family = AF_INET };
@@ -300,6 +314,8 @@ int main(int argc, char **argv)
 	signal(SIGPIPE, SIG_IGN);
 	if (!strcmp(op, "server"))
 		return server(atoi(argv[2]));
+	if (argc == 4 && !strcmp(op, "tso"))
+		return tso(argv[2], atoi(argv[3]));
 	if (argc < 5 || inet_pton(AF_INET, argv[2], &a.sin_addr) != 1) {
 		printf("nettool: see the source for its use\n");
 		return 2;
