@@ -169,7 +169,7 @@ static void start_front_ends(struct pc_io *io)
 			io->disk[d->unit].elsewhere = true;
 		} else if (d->kind == SIO_DEV_NET && d->unit < SIO_MAX_NETS &&
 			   d->window == SIO_NO_WINDOW) {
-			io->net[d->unit] = (struct pc_net){ NULL, d->card, true };
+			io->net[d->unit] = (struct pc_net){ NULL, d->card, true, NULL };
 		} else if (d->window == SIO_NO_WINDOW) {
 			continue;
 		} else if (d->kind == SIO_DEV_BLK && d->unit < PC_MAX_DISKS &&
@@ -183,6 +183,15 @@ static void start_front_ends(struct pc_io *io)
 			fw.disk[fw.n_disks++] = b;
 			io->disk[d->unit] = (struct pc_disk){ &b->blk, d->serial, d->model, false };
 		} else if (d->kind == SIO_DEV_NET && d->unit < SIO_MAX_NETS &&
+			   d->card == SIO_NET_VIRTIO && fw.n_pass < SIO_MAX_NETS) {
+			struct virtio_pass *p = fw_alloc(sizeof(*p), 64);
+
+			if (virtio_pass_init(p, &pv, window, VIRTIO_ID_NET))
+				fw_panic("network %u: no device in its window", d->unit);
+			fw.pass_window[fw.n_pass] = (uint8_t)d->window;
+			fw.pass[fw.n_pass++] = p;
+			io->net[d->unit] = (struct pc_net){ .card = d->card, .virtio = &p->dev };
+		} else if (d->kind == SIO_DEV_NET && d->unit < SIO_MAX_NETS &&
 			   !io->net[d->unit].net && fw.n_nets < SIO_MAX_NETS) {
 			struct virtio_net *n = fw_alloc(sizeof(*n), 64);
 
@@ -191,7 +200,7 @@ static void start_front_ends(struct pc_io *io)
 					 d->unit);
 			fw.net_window[fw.n_nets] = (uint8_t)d->window;
 			fw.net[fw.n_nets++] = n;
-			io->net[d->unit] = (struct pc_net){ &n->net, d->card, false };
+			io->net[d->unit] = (struct pc_net){ &n->net, d->card, false, NULL };
 		} else if (d->kind == SIO_DEV_CONSOLE && !fw.console) {
 			fw.console = fw_alloc(sizeof(*fw.console), 64);
 			if (virtio_console_init(fw.console, &pv, window))

@@ -20,6 +20,7 @@
 #include "drivers/virtio/virtio_blk.h"
 #include "drivers/virtio/virtio_console.h"
 #include "drivers/virtio/virtio_net.h"
+#include "drivers/virtio/virtio_pass.h"
 #include "sio/config.h"
 #include "sio/slot.h"
 
@@ -40,6 +41,9 @@ struct fw {
 	struct virtio_net *net[SIO_MAX_NETS];
 	uint8_t net_window[SIO_MAX_NETS];
 	unsigned n_nets;
+	struct virtio_pass *pass[SIO_MAX_NETS];
+	uint8_t pass_window[SIO_MAX_NETS];
+	unsigned n_pass;
 	struct virtio_console *console;
 	uint64_t console_due_ns; /* when waiting output goes out; UINT64_MAX: none waits */
 	uint64_t timer_ns;       /* the I/O context's deadline, as last asked for */

@@ -95,6 +95,9 @@ static void events(uint64_t e)
 	for (unsigned i = 0; i < fw.n_nets; i++)
 		if (e >> fw.net_window[i] & 1)
 			virtio_net_event(fw.net[i]);
+	for (unsigned i = 0; i < fw.n_pass; i++)
+		if (e >> fw.pass_window[i] & 1)
+			virtio_pass_event(fw.pass[i]);
 }
 
 void fw_request(struct sio_slot_shared *s)

@@ -163,9 +163,6 @@ static int parse_net(struct options *o, const char *arg)
 		return bad("--net: at most %u", SIO_MAX_NETS);
 	if (net_parse_opts(arg, n, err, sizeof(err)))
 		return bad("--%s", err);
-	if (n->model == NETDEV_VIRTIO)
-		return bad(
-			"--net: model=virtio, the PV device given to the guest itself, is not there yet");
 	n->index = o->n_nets++;
 	for (unsigned i = 0; i < o->n_nets; i++)
 		isa += o->net[i].model == NETDEV_NE2K_ISA;

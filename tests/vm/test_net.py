@@ -22,6 +22,7 @@ CARDS = {
     "rtl8139": ("8139cp", 16, 256),
     "rtl8139c": ("8139too", 16, 256),
     "ne2k_pci": ("ne2k-pci", 2, 16),
+    "virtio": ("virtio_pci+virtio_net", 32, 256),
 }
 
 
@@ -111,7 +112,8 @@ def basic(t, model, mib, place=(), **kwargs):
 
 
 def register():
-    for model, (driver, quick, full) in CARDS.items():
+    for model, (drivers, quick, full) in CARDS.items():
+        driver = drivers.split("+")[-1]
         test(f"net-{driver}", quick=driver in ("e1000", "8139cp"), cost=60)(lambda t, m=model, n=quick: basic(t, m, n))
         test(f"net-{driver}-256", cost=400)(lambda t, m=model, n=full: basic(t, m, n))
         test(f"net-{driver}-life", cost=90)(lambda t, m=model: life(t, m))
@@ -240,6 +242,15 @@ def net_two(t):
             smp=2)
     end(t, m)
     check(len(set(re.findall(rb"SIO-NET eth\d (\S+)", m.out.data))) == 2, "the cards have one address")
+
+
+@test("net-beside", cost=60)
+def net_beside(t):
+    """The guest's own PV driver beside an emulated card, each with its own network."""
+    a, b = Tap(t), Tap(t)
+    m = run(t, ["virtio", "e1000"], ["dhcp", "ping", "both:16"], [*card(a, "virtio"), *card(b, "e1000")], smp=2)
+    end(t, m)
+    check(m.seen(r"SIO-CARD eth0 \S+ virtio_net") and m.seen(r"SIO-CARD eth1 \S+ e1000"), "not these two drivers")
 
 
 @test("net-eight", cost=60)
