@@ -357,6 +357,7 @@ def net_user(t):
     m = run(t, "e1000", ["dhcp", "down:4", "up:4", "link", "down:4"], ["--net", "user,model=e1000"])
     m.expect("SIO-LINK\r", 300)
     for pid in children(m.process.pid, "passt"):
+        t.say(f"SIGKILL to {pid}")
         os.kill(pid, signal.SIGKILL)
     m.expect(r"SIO-TEST net: PASS", 300)
     m.finish(errors=True)

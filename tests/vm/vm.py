@@ -286,9 +286,14 @@ class Machine:
             f.write("\n".join(text))
 
     def kill(self):
+        """Ends what is left of a test that failed; with its statistics, if it still can."""
         if self.process.poll() is None:
-            self.process.kill()
-            self.process.wait()
+            self.process.terminate()
+            try:
+                self.process.wait(5)
+            except subprocess.TimeoutExpired:
+                self.process.kill()
+                self.process.wait()
 
 
 def check_stats(s):
