@@ -21,11 +21,14 @@
 
 #include "backends/net_int.h"
 
-#define PASST       "passt"
-#define THEIR_FD    3
-#define MTU         "1500" /* what every card can do; later versions say 65520 by themselves */
-#define LASTS       (10 * NET_SEC) /* so long it must run not to count as a failure */
-#define MAX_BACKOFF 5u             /* 1 s << this */
+#define PASST    "passt"
+#define THEIR_FD 3
+#define MTU      "1500"         /* what every card can do; later versions say 65520 by themselves */
+#define LASTS    (10 * NET_SEC) /* so long it must run not to count as a failure */
+/* Until it is started again: a driver may look at the link every 2 s only (Linux's e1000), and is to see that it
+ * was lost.  Doubled up to MAX_BACKOFF times. */
+#define RETRY       (3 * NET_SEC)
+#define MAX_BACKOFF 4u
 #define CLOSE_MS    1000
 
 extern char **environ;
@@ -110,7 +113,7 @@ static void again(struct net_dev *nd)
 	unsigned n = nd->failures < MAX_BACKOFF ? nd->failures : MAX_BACKOFF;
 
 	nd->failures++;
-	nd->retry_at = net_now() + (NET_SEC << n);
+	nd->retry_at = net_now() + (RETRY << n);
 }
 
 static void user_start(struct net_dev *nd)

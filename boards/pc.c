@@ -28,6 +28,7 @@
 #include "models/rtl8139/rtl8139.h"
 #include "models/testdev/testdev.h"
 #include "models/uart/uart.h"
+#include "models/virtio_pci/virtio_pci.h"
 
 #define DEVFN(dev, fn) ((dev)*8 + (fn))
 #define COM1           0x3f8u
@@ -172,9 +173,10 @@ static int make_tables(const struct pc_io *io, const struct machine_ops *ops, vo
 	for (unsigned i = 0; i < PC_MAX_DISKS; i++)
 		t.disks |= (unsigned)(io->disk[i].blk || io->disk[i].elsewhere) << i;
 	for (unsigned i = 0; i < SIO_MAX_NETS; i++)
-		t.nets |= (unsigned)((io->net[i].net || io->net[i].virtio || io->net[i].elsewhere) &&
-				     io->net[i].card != SIO_NET_NE2K_ISA)
-			  << i;
+		t.nets |=
+			(unsigned)((io->net[i].net || io->net[i].virtio || io->net[i].elsewhere) &&
+				   io->net[i].card != SIO_NET_NE2K_ISA)
+			<< i;
 	for (unsigned i = 0; i < io->cfg->n_blobs && i < SIO_MAX_BLOBS; i++) {
 		const struct sio_blob *b = &io->cfg->blob[i];
 

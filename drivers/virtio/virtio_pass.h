@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* virtio_pass.h - a device's window passed on to a model that hands it to the guest (models/virtio_pci). */
+/* virtio_pass.h - a device's window passed on to a model that hands it to the guest (models/virtio_dev.h). */
 #ifndef DRIVERS_VIRTIO_PASS_H
 #define DRIVERS_VIRTIO_PASS_H
 
 #include "drivers/virtio/virtq.h"
-#include "models/virtio_pci/virtio_pci.h"
+#include "models/virtio_dev.h"
 
 struct virtio_pass {
 	struct virtio_dev dev; /* what the model sees; must stay first */

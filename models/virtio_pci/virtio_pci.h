@@ -10,17 +10,7 @@
 #define MODELS_VIRTIO_PCI_H
 
 #include "models/dev.h"
-
-/* The device behind, as the model sees it.  All calls under the host's one lock. */
-struct virtio_dev {
-	/* Registers, 32 bits, at offsets of enum virtio_mmio_reg.  A notification may make the device work on
-	 * the queue before it returns; event() is not called from within. */
-	uint32_t (*read)(struct virtio_dev *, uint32_t reg);
-	void (*write)(struct virtio_dev *, uint32_t reg, uint32_t v);
-	/* The model's part: the device has signalled. */
-	void (*event)(void *owner);
-	void *owner;
-};
+#include "models/virtio_dev.h"
 
 struct virtio_pci_cfg {
 	struct virtio_dev *dev; /* of type 1, a network device */

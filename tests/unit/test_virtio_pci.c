@@ -6,6 +6,7 @@
 #include "net_test.h"
 #include "drivers/virtio/virtio_pass.h"
 #include "fake_host.h"
+#include "models/virtio_pci/virtio_pci.h"
 
 #define DEVFN  (3 * 8)
 #define BAR    0xfebf1000u

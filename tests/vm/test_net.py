@@ -73,7 +73,7 @@ class Tap:
         with open(conf + ".leases", "w"):
             pass
         self.background(guest_file("busybox-amd64", "tests/run.sh fetches it"), "udhcpd", "-f", conf)
-        self.background(guest_file("bin/nettool", "tests/run.sh builds it"), "server", "7001")
+        self.background(guest_file("bin/nettool", "tests/run.sh builds it"), "server", "7001", self.server)
 
 
 def card(tap, model, more=""):

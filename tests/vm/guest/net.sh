@@ -158,7 +158,7 @@ for step in "$@"; do
 		echo "SIO-LINK-DOWN"
 		$wait 1
 		sleep 1
-		ping -c 2 -W 5 $server >/dev/null || fail "no answer after the link came back"
+		tool rr $server $port 1
 		;;
 	reload:*)
 		for _ in $(seq "$a"); do
