@@ -72,7 +72,7 @@ def try_one(test, work, logs, report, keep, tries):
         context.say(traceback.format_exc())
     seconds = time.monotonic() - began
     detail = []
-    if verdict == "FAIL" and tries < TRIES and any(m.lost or m.triple_faults() for m in context.machines):
+    if verdict == "FAIL" and tries < TRIES and any(m.lost() for m in context.machines):
         context.finish()
         print(f"     {test.name}: once more: the lab's processor lost the guest after {seconds:.0f} s", flush=True)
         return False
