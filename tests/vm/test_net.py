@@ -350,7 +350,7 @@ def net_user(t):
     t.shell("ip", "route", "add", "default", "via", "10.78.0.1", "dev", name)
     with open("/proc/sys/net/ipv4/ping_group_range", "w") as f:
         f.write("0 65535")
-    server = subprocess.Popen([guest_file("bin/nettool", "tests/run.sh builds it"), "server", "7001"],
+    server = subprocess.Popen([guest_file("bin/nettool", "tests/run.sh builds it"), "server", "7001", "127.0.0.1"],
                               stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
                               preexec_fn=vm.die_with_parent)
     t.at_end(server.wait, 10)
