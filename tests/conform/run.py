@@ -47,10 +47,11 @@ PROGRAMS = {
     'uart': (1,),
     'smp': (1, 2, 4),
     'net-e1000': (1,),
+    'net-rtl8139c': (1,),
 }
 
 # Programs that have a card: a wire whose other end nobody takes.
-CARDS = {'net-e1000': 'e1000'}
+CARDS = {'net-e1000': 'e1000', 'net-rtl8139c': 'rtl8139c'}
 MAC = '52:54:00:00:00:07'
 
 # The first is what the others are compared with.
