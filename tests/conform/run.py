@@ -48,10 +48,11 @@ PROGRAMS = {
     'smp': (1, 2, 4),
     'net-e1000': (1,),
     'net-rtl8139c': (1,),
+    'net-ne2k': (1,),
 }
 
 # Programs that have a card: a wire whose other end nobody takes.
-CARDS = {'net-e1000': 'e1000', 'net-rtl8139c': 'rtl8139c'}
+CARDS = {'net-e1000': 'e1000', 'net-rtl8139c': 'rtl8139c', 'net-ne2k': 'ne2k_pci'}
 MAC = '52:54:00:00:00:07'
 
 # The first is what the others are compared with.
