@@ -177,7 +177,7 @@ static void back_run(struct back *b)
 		case BLKIF_FLUSH:
 		case BLKIF_WRITE_BARRIER:
 			assert_int_equal(r.n_seg, 0);
-			a.status = b->bad_flush ? BLKIF_RSP_EOPNOTSUPP : 0;
+			a.status = b->bad_flush ? BLKIF_RSP_UNSUPP : 0;
 			break;
 		case BLKIF_DISCARD: memset(b->data + r.sector * 512, 0, r.u.n_sectors * 512); break;
 		default: fail_msg("operation %u", r.op);
