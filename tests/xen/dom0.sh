@@ -21,14 +21,41 @@ chmod +x $qemu
 say() { printf '%s\n' "$*"; }
 free_memory() { xl info 2>/dev/null | sed -n 's/^free_memory *: //p'; }
 
+# What blkfront.c has written: a word of each sector of the first 4 MiB.
+check_pattern() {
+	/usr/bin/python3 - "$1" <<-'PY'
+	import struct, sys
+	data = open(sys.argv[1], "rb").read()
+	bad = [s for s in range(8192) if data[s * 512:s * 512 + 512] != struct.pack(
+	    "<128I", *((s * 2654435761 + i * 40503 + 12345) & 0xffffffff for i in range(128)))]
+	if bad:
+	    sys.exit(f"    {len(bad)} sectors on the disk are not what was written, the first is {bad[0]}")
+	PY
+}
+
 xl dmesg -c >/dev/null 2>&1
 mem=
 for test in "$@"; do
 	name=${test%%=*} expected=${test#*=}
 	image=$kernel
-	[ "$name" != save ] || image=${kernel%.elf}-save.elf
+	disk=
 	case $name in
-	hvm | save) # the image takes hvmloader's place
+	*save) image=${kernel%.elf}-$name.elf ;;
+	esac
+	case $name in
+	blkfront*) # hda is the firmware's, xvda would be a guest's
+		rm -f /tmp/hda.img
+		truncate -s 8M /tmp/hda.img
+		losetup /dev/loop7 /tmp/hda.img
+		disk='disk = [ "format=raw,vdev=hda,access=rw,target=/dev/loop7" ]'
+		;;
+	esac
+	case $name in
+	blkfront)
+		how='type = "pvh"
+		kernel = "'${kernel%.elf}-blkfront.elf'"'
+		;;
+	hvm | *save) # the image takes hvmloader's place
 		how='type = "hvm"
 		firmware_override = "'$image'"
 		device_model_version = "qemu-xen"
@@ -47,6 +74,7 @@ for test in "$@"; do
 	cat >/tmp/domain.cfg <<-CFG
 	name = "sio"
 	$how
+	$disk
 	memory = 32
 	vcpus = 2
 	tsc_mode = "native"
@@ -60,14 +88,15 @@ for test in "$@"; do
 		xl destroy sio 2>/dev/null
 	done
 	log=
-	if [ "$name" = save ]; then
+	if [[ $name = *save ]]; then
 		for ((end = SECONDS + 20; SECONDS < end;)); do
 			log+=$(xl dmesg -c)$'\n'
 			! grep -q READY <<<"$log" || break
 			sleep 0.2
 		done
-		timeout 60 xl save sio /tmp/saved >/tmp/xl.log 2>&1 && timeout 60 xl restore /tmp/saved >>/tmp/xl.log 2>&1 ||
-			sed 's/^/    xl: /' /tmp/xl.log
+		timeout 60 xl save sio /tmp/saved >/tmp/xl.log 2>&1 &&
+			{ [ -z "$disk" ] || losetup /dev/loop7 || losetup /dev/loop7 /tmp/hda.img; } >>/tmp/xl.log 2>&1 &&
+			timeout 60 xl restore /tmp/saved >>/tmp/xl.log 2>&1 || sed 's/^/    xl: /' /tmp/xl.log
 	fi
 	# Until it is gone, or has ended and waits for an xl that died.
 	for ((end = SECONDS + 40; SECONDS < end;)); do
@@ -94,6 +123,11 @@ for test in "$@"; do
 	end) grep -q '^(d[0-9]*) END' <<<"$log" && [ "$lines" = 0 ] || ok=no ;;
 	crash) ! grep -q '^(d[0-9]*) \(END\|FAIL\)' <<<"$log" && [ "$lines" = 1 ] || ok=no ;;
 	esac
+	if [ -n "$disk" ]; then
+		losetup -d /dev/loop7 2>/dev/null # (xl's script has done it already)
+		sync
+		check_pattern /tmp/hda.img || ok=no
+	fi
 	! grep -qE 'Assertion|BUG|FATAL|panic|WARNING' <<<"$log" || ok=no
 	if [ $ok = yes ] && [ -z "$late" ]; then
 		say "PASS domain $name: $expected$(sed -n 's/.*reflection: /: /p' <<<"$log")"
