@@ -2,8 +2,9 @@
 /*
  * pc.c - a PC of the i440FX/PIIX family.
  *
- * Interrupt controllers and the PIT (ports 20h, 40h, 61h, A0h) are the hypervisor's.  GSI n is ISA
- * interrupt n, at the PICs and the IOAPIC alike.
+ * Interrupt controllers and the PIT (ports 20h, 40h, 61h, A0h, FEC00000h) are the hypervisor's, or with
+ * pc_io.irqchip the board's own.  GSI n is ISA interrupt n, at the PICs and the IOAPIC alike, but for the PIT:
+ * interrupt 0 of the PICs, and pin 2, as the MADT says.
  *
  * Pin p (INTA# is 0) of PCI slot s is wired to PIRQ (s + p - 1) mod 4 of the ISA bridge, as _PRT says
  * (pc_dsdt.asl).  Network card n is in slot 3 + n.
@@ -17,7 +18,10 @@
 #include "models/e1000/e1000.h"
 #include "models/fwcfg/fwcfg.h"
 #include "models/i8042/i8042.h"
+#include "models/i8254/i8254.h"
+#include "models/i8259/i8259.h"
 #include "models/ide/ide.h"
+#include "models/ioapic/ioapic.h"
 #include "models/ne2000/ne2000.h"
 #include "models/pci/i440fx.h"
 #include "models/pci/piix3_isa.h"
@@ -46,6 +50,9 @@ enum pc_dev {
 	FWCFG,
 	DEBUGCON,
 	TEST,
+	PIC,
+	PIT,
+	IOAPIC,
 	NET,
 	N_DEVS = NET + SIO_MAX_NETS
 };
@@ -78,6 +85,15 @@ static const struct board_wire wires[] = {
 	ISA_LINE(15),
 };
 #define N_WIRES (sizeof(wires) / sizeof(wires[0]))
+
+/* The board's own PIT; then what else goes to a GSI goes to the PICs and the IOAPIC too. */
+static const struct board_wire pit_wires[] = {
+	{ PIT, 0, MACHINE_GSI, 0 },
+	{ PIT, 0, PIC, 0 },
+	{ PIT, 0, IOAPIC, 2 },
+};
+#define N_PIT_WIRES (sizeof(pit_wires) / sizeof(pit_wires[0]))
+#define MAX_WIRES   (3 * (N_WIRES + SIO_MAX_NETS) + N_PIT_WIRES)
 
 /* Where drivers look for an ISA NE2000; 9, what it often has, is the SCI here. */
 static const struct {
@@ -136,6 +152,25 @@ static int add_net(const struct pc_net *p, unsigned n, unsigned *n_isa, struct b
 		return 0;
 	}
 	return -1;
+}
+
+/* Wires of the board's own interrupt controllers, behind n others; how many there are then. */
+static unsigned wire_irqchip(struct board_wire *wire, unsigned n)
+{
+	unsigned to = n;
+
+	for (unsigned i = 0; i < n; i++) {
+		struct board_wire w = wire[i];
+
+		if (w.to != MACHINE_GSI)
+			continue;
+		w.to = IOAPIC;
+		wire[to++] = w;
+		w.to = PIC;
+		wire[to++] = w;
+	}
+	memcpy(&wire[to], pit_wires, sizeof(pit_wires));
+	return to + N_PIT_WIRES;
 }
 
 static size_t text_len(const char *s, size_t max)
@@ -207,10 +242,11 @@ int pc_init(struct machine *m, struct machine_ops *ops, void *ctx, const struct 
 		.equipment = 2,
 		.boot = { RTC_BOOT_DISK, RTC_BOOT_NONE, RTC_BOOT_NONE },
 	};
-	struct board_wire *wire = ops->alloc(ctx, (N_WIRES + SIO_MAX_NETS) * sizeof(*wire), 16);
+	struct board_wire *wire = ops->alloc(ctx, MAX_WIRES * sizeof(*wire), 16);
 	union net_cfg net[SIO_MAX_NETS];
 	struct uart_cfg com = { .base = COM1, .chr = io->console };
 	struct debugcon_cfg dbg = { .chr = io->debugcon };
+	struct ioapic_cfg ioapic = { .version = 0x11, .resample_ns = io->resample_ns };
 	struct fwcfg_cfg fwcfg;
 	uint32_t local = io->cfg->local ? io->cfg->local : UINT32_MAX;
 	struct board_dev devs[N_DEVS] = {
@@ -227,13 +263,18 @@ int pc_init(struct machine *m, struct machine_ops *ops, void *ctx, const struct 
 		/* The BIOS looks whether the port answers; without a listener it is not there. */
 		[DEBUGCON] = { &debugcon_class, &dbg, -1, SIO_PLACE_PORTS, false },
 		[TEST] = { &testdev_class, NULL, -1, SIO_PLACE_TEST, false },
+		[PIC] = { &i8259_class, NULL, -1, SIO_PLACE_PCI, false },
+		[PIT] = { &i8254_class, NULL, -1, SIO_PLACE_PCI, false },
+		[IOAPIC] = { &ioapic_class, &ioapic, -1, SIO_PLACE_PCI, false },
 	};
-	unsigned failed, n_isa = 0;
+	unsigned failed, n_isa = 0, n_wires = N_WIRES + SIO_MAX_NETS;
 
 	for (unsigned i = 0; i < NET; i++)
 		devs[i].away = !(local >> devs[i].place & 1);
 	devs[DEBUGCON].away |= !io->debugcon;
 	devs[TEST].away |= !(io->cfg->flags & SIO_CFG_TESTDEV);
+	for (unsigned i = PIC; i <= IOAPIC; i++)
+		devs[i].away |= !io->irqchip;
 	if (!tables || !wire) {
 		*why = "no memory for tables";
 		return -1;
@@ -244,6 +285,8 @@ int pc_init(struct machine *m, struct machine_ops *ops, void *ctx, const struct 
 			*why = "a network card has no place";
 			return -1;
 		}
+	if (io->irqchip)
+		n_wires = wire_irqchip(wire, n_wires);
 	/* Half of what private memory holds: only where they are shown. */
 	if ((local >> SIO_PLACE_FWCFG & 1) && make_tables(io, ops, ctx, tables, why))
 		return -1;
@@ -257,9 +300,33 @@ int pc_init(struct machine *m, struct machine_ops *ops, void *ctx, const struct 
 		memcpy(ide.serial[i], d->serial, text_len(d->serial, sizeof(ide.serial[i]) - 1));
 		memcpy(ide.model[i], d->model, text_len(d->model, sizeof(ide.model[i]) - 1));
 	}
-	if (machine_init(m, ops, ctx, devs, N_DEVS, wire, N_WIRES + SIO_MAX_NETS, &failed)) {
+	if (machine_init(m, ops, ctx, devs, N_DEVS, wire, n_wires, &failed)) {
 		*why = failed < N_DEVS ? devs[failed].cls->name : "?";
 		return -1;
 	}
 	return 0;
+}
+
+int pc_vector(const struct machine *m)
+{
+	return m->host[PIC].away ? -1 : i8259_vector(m->host[PIC].dev);
+}
+
+void pc_taken(struct machine *m, uint8_t vector)
+{
+	if (!m->host[PIC].away)
+		i8259_taken(m->host[PIC].dev, vector);
+}
+
+void pc_eoi(struct machine *m, uint8_t vector)
+{
+	if (!m->host[IOAPIC].away)
+		ioapic_eoi(m->host[IOAPIC].dev, vector);
+}
+
+void pc_level_vectors(const struct machine *m, uint64_t vectors[4])
+{
+	memset(vectors, 0, 4 * sizeof(vectors[0]));
+	if (!m->host[IOAPIC].away)
+		ioapic_level_vectors(m->host[IOAPIC].dev, vectors);
 }

@@ -32,10 +32,27 @@ struct pc_io {
 	struct pc_net net[SIO_MAX_NETS];   /* PCI: slot 3 and up; ISA: see pc.c */
 	struct chr *console;               /* COM1 */
 	struct chr *debugcon;              /* NULL: port 402h is not there */
+	/* The 8259s, the IOAPIC and the PIT are the board's own, for a hypervisor that has local APICs only. Then
+	 * machine_ops.gsi has nothing to do; it still hears of each ISA interrupt and GSI. */
+	bool irqchip;
+	uint32_t resample_ns; /* ioapic_cfg's: 0 if pc_eoi() is called */
 };
 
 /* Builds the machine.  What io points to must stay.  0, or -1 and *why. */
 int pc_init(struct machine *m, struct machine_ops *ops, void *ctx, const struct pc_io *io,
 	    const char **why);
+
+/*
+ * The processor's side of the interrupt controllers, for io.irqchip.  After each entry into the machine:
+ * the vector that the 8259s want the first processor to take, or -1.  It may differ each time.
+ */
+int pc_vector(const struct machine *m);
+
+/* The first processor has taken a vector that pc_vector() gave, now or some time ago. */
+void pc_taken(struct machine *m, uint8_t vector);
+
+/* A local APIC has ended a level-triggered interrupt; which vectors these can be, as ioapic_level_vectors(). */
+void pc_eoi(struct machine *m, uint8_t vector);
+void pc_level_vectors(const struct machine *m, uint64_t vectors[4]);
 
 #endif

@@ -29,6 +29,8 @@ static uint64_t b_gpa(void *ctx, const void *p)
 
 static void b_gsi(void *ctx, unsigned gsi, bool level)
 {
+	if (fw.cfg->flags & SIO_CFG_IRQCHIP)
+		return;
 	if (fw.cfg->irq_doorbells >> gsi & 1) {
 		if (level)
 			hv_edge(gsi);
@@ -245,7 +247,9 @@ void fw_board_init(void)
 		.forward = b_forward,
 		.map_fast = b_map_fast,
 	};
-	struct pc_io io = { .cfg = fw.cfg, .base = fw.base };
+	struct pc_io io = { .cfg = fw.cfg,
+			    .base = fw.base,
+			    .irqchip = fw.cfg->flags & SIO_CFG_IRQCHIP };
 	struct log_chr *log;
 	const char *why = "";
 
@@ -253,6 +257,7 @@ void fw_board_init(void)
 	ops.fast = fw.cfg->fast;
 	ops.shadow =
 		((struct sio_shadow_page_shared *)fw_ptr(SIO_PRIV_BASE + SIO_SHADOW_OFF))->entry;
+	fw.vector = SIO_NO_VECTOR;
 	fw.machine = fw_alloc(sizeof(*fw.machine), 64);
 	start_front_ends(&io);
 	if (fw.cfg->flags & SIO_CFG_DEBUGCON) {

@@ -48,6 +48,9 @@ struct fw {
 	uint64_t console_due_ns; /* when waiting output goes out; UINT64_MAX: none waits */
 	uint64_t timer_ns;       /* the I/O context's deadline, as last asked for */
 	uint32_t irq_seq[MACHINE_N_GSI];
+	/* SIO_CFG_IRQCHIP: what the host was told. */
+	uint32_t vector, vector_seq, level_seq[4];
+	uint64_t level[4];
 };
 
 extern struct fw fw;

@@ -2,10 +2,13 @@
 /* serve.c - requests in, answers out. */
 #include <string.h>
 
+#include "boards/pc.h"
 #include "firmware/fw.h"
 
 /* Console output waits this long for company: one notification for a line, not for a character. */
 #define CONSOLE_DELAY_NS 1000000u
+
+#define VECTOR_UNKNOWN (SIO_NO_VECTOR - 1) /* of fw.vector */
 
 static void pump_console(uint64_t now)
 {
@@ -16,6 +19,20 @@ static void pump_console(uint64_t now)
 		fw.console_due_ns = UINT64_MAX;
 	if (virtio_console_pending(fw.console) && fw.console_due_ns == UINT64_MAX)
 		fw.console_due_ns = now + CONSOLE_DELAY_NS;
+}
+
+/* The board's own interrupt controllers: what the processors' side of them has to know. */
+static void pump_irqchip(void)
+{
+	uint32_t vector = (uint32_t)pc_vector(fw.machine); /* -1 is SIO_NO_VECTOR */
+	uint64_t level[4];
+
+	if (vector != fw.vector)
+		fw_op(SIO_OP_VECTOR, fw.vector = vector, 0, ++fw.vector_seq, 0);
+	pc_level_vectors(fw.machine, level);
+	for (unsigned i = 0; i < 4; i++)
+		if (level[i] != fw.level[i])
+			fw_op(SIO_OP_LEVELS, i, fw.level[i] = level[i], ++fw.level_seq[i], 0);
 }
 
 /* What a request set going: front ends, timers. The lock is held. */
@@ -30,6 +47,8 @@ static void pump(uint64_t now)
 		more |= virtio_net_service(fw.net[i]);
 	if (fw.console)
 		pump_console(now);
+	if (fw.cfg->flags & SIO_CFG_IRQCHIP)
+		pump_irqchip();
 	next = fw.machine->next_ns < fw.console_due_ns ? fw.machine->next_ns : fw.console_due_ns;
 	/* A flood of frames must not keep a vCPU here: the I/O context goes on with it. */
 	if (more)
@@ -114,6 +133,13 @@ void fw_request(struct sio_slot_shared *s)
 		s->answer = access(&r, s->data);
 	else if (r.kind == SIO_REQ_RESET)
 		machine_reset(fw.machine);
+	else if (r.kind == SIO_REQ_EOI)
+		pc_eoi(fw.machine, (uint8_t)r.addr);
+	if (r.kind == SIO_REQ_TAKEN) {
+		pc_taken(fw.machine, (uint8_t)r.addr);
+		fw.vector =
+			VECTOR_UNKNOWN; /* the host may have dropped it, or have another by now */
+	}
 	pump(fw.machine->now_ns);
 	fw_unlock();
 }

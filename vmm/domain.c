@@ -281,6 +281,7 @@ static int create_guest_vm(struct domain *d)
 		     { KVM_CAP_SIGNAL_MSI, "KVM_CAP_SIGNAL_MSI" },
 		     { KVM_CAP_SET_TSS_ADDR, "KVM_CAP_SET_TSS_ADDR" } };
 	struct kvm_pit_config pit = { .flags = KVM_PIT_SPEAKER_DUMMY };
+	struct kvm_enable_cap split = { .cap = KVM_CAP_SPLIT_IRQCHIP, .args = { SIO_MAX_LEVELS } };
 	uint64_t map = 0xfeffc000;
 
 	d->kvm = open("/dev/kvm", O_RDWR | O_CLOEXEC);
@@ -298,6 +299,11 @@ static int create_guest_vm(struct domain *d)
 	if (ioctl(d->guest_vm, KVM_SET_IDENTITY_MAP_ADDR, &map) < 0 ||
 	    ioctl(d->guest_vm, KVM_SET_TSS_ADDR, map + 0x1000) < 0)
 		return fail_errno("KVM_SET_TSS_ADDR");
+	d->vector = SIO_NO_VECTOR;
+	if (d->opt->irqchip)
+		return ioctl(d->guest_vm, KVM_ENABLE_CAP, &split) < 0 ?
+			       fail_errno("KVM_CAP_SPLIT_IRQCHIP (--irqchip firmware)") :
+			       0;
 	if (ioctl(d->guest_vm, KVM_CREATE_IRQCHIP, 0) < 0 ||
 	    ioctl(d->guest_vm, KVM_CREATE_PIT2, &pit) < 0)
 		return fail_errno("can't create the interrupt controllers");

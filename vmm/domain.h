@@ -61,6 +61,7 @@ struct options {
 	const char *name; /* NULL: the process id */
 	enum on_panic on_panic;
 	bool no_reboot, boot_menu, verbose, testdev, no_control;
+	bool irqchip;                /* interrupt controllers and PIT are models */
 	uint32_t fast;               /* bit n: enum sio_map_kind n; and FAST_IRQ */
 	uint8_t place[SIO_N_PLACES]; /* enum home_kind of each */
 	unsigned spin_us;            /* how long to spin for a home in another process */
@@ -180,7 +181,11 @@ struct domain {
 
 	pthread_mutex_t irq_lock; /* orders interrupt operations */
 	uint8_t gsi_level[N_GSI]; /* of all homes together */
-	int gsi_fd[N_GSI];        /* FAST_IRQ: irqfds; -1: none */
+	/* options.irqchip: what the 8259s want vCPU 0 to take, or SIO_NO_VECTOR; which vectors' EOIs to tell. */
+	_Atomic uint32_t vector;
+	uint64_t level[4];
+	uint32_t vector_seq, level_seq[4];
+	int gsi_fd[N_GSI]; /* FAST_IRQ: irqfds; -1: none */
 
 	int kick_fd, done_fd;
 	struct blk_ring *ring;

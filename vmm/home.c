@@ -9,6 +9,7 @@
 #include <errno.h>
 #include <sched.h>
 #include <stdarg.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
@@ -150,6 +151,59 @@ static void op_irq(struct home *h, unsigned gsi, bool level, uint32_t seq)
 	pthread_mutex_unlock(&d->irq_lock);
 }
 
+/* --irqchip firmware.  A vCPU 0 that runs, or sleeps, is to look. */
+static void op_vector(struct domain *d, uint32_t vector, uint32_t seq)
+{
+	bool newer;
+
+	pthread_mutex_lock(&d->irq_lock);
+	newer = (int32_t)(seq - d->vector_seq) > 0;
+	if (newer) {
+		d->vector_seq = seq;
+		d->vector = vector;
+	}
+	pthread_mutex_unlock(&d->irq_lock);
+	if (newer && vector != SIO_NO_VECTOR && d->vcpu[0].thread &&
+	    !pthread_equal(pthread_self(), d->vcpu[0].thread))
+		pthread_kill(d->vcpu[0].thread, SIGUSR1);
+}
+
+/* KVM tells of the EOIs of vectors that a route of a pin of "the" IOAPIC, level-triggered, leads to. */
+static int op_levels(struct context *c, unsigned i, uint64_t bits, uint32_t seq)
+{
+	struct domain *d = c->h->d;
+	_Alignas(struct kvm_irq_routing) char
+		buf[sizeof(struct kvm_irq_routing) +
+		    SIO_MAX_LEVELS * sizeof(struct kvm_irq_routing_entry)] = { 0 };
+	struct kvm_irq_routing *r = (struct kvm_irq_routing *)buf;
+	int rc = 0;
+
+	pthread_mutex_lock(&d->irq_lock);
+	if ((int32_t)(seq - d->level_seq[i]) > 0) {
+		d->level_seq[i] = seq;
+		d->level[i] = bits;
+		for (unsigned v = 0; v < 256 && rc == 0; v++) {
+			if (!(d->level[v / 64] >> v % 64 & 1))
+				continue;
+			if (r->nr == SIO_MAX_LEVELS) {
+				rc = -1;
+				break;
+			}
+			r->entries[r->nr] = (struct kvm_irq_routing_entry){
+				.gsi = r->nr,
+				.type = KVM_IRQ_ROUTING_MSI,
+				.u.msi = { .address_lo = 0xfeeff000, /* to all */
+					   .data = 0x8000 | v }
+			};
+			r->nr++;
+		}
+		if (rc == 0)
+			ioctl(d->guest_vm, KVM_SET_GSI_ROUTING, r);
+	}
+	pthread_mutex_unlock(&d->irq_lock);
+	return rc ? fault(c, "more than %u level-triggered vectors", SIO_MAX_LEVELS) : 0;
+}
+
 static int map_ports(struct context *c, uint64_t base, uint64_t len, uint16_t owner)
 {
 	struct domain *d = c->h->d;
@@ -246,6 +300,15 @@ static int do_op(struct context *c, const struct sio_op *op)
 	case SIO_OP_TIMER: io_timer(h, op->a); return 0;
 	case SIO_OP_RESET: domain_wish(d, d->opt->no_reboot ? WISH_STOP : WISH_RESET, 0); return 0;
 	case SIO_OP_POWEROFF: domain_wish(d, WISH_STOP, op->arg & 127); return 0;
+	case SIO_OP_VECTOR:
+		if (!d->opt->irqchip || (op->arg > 0xff && op->arg != SIO_NO_VECTOR))
+			return fault(c, "VECTOR %u", op->arg);
+		op_vector(d, op->arg, (uint32_t)op->b);
+		return 0;
+	case SIO_OP_LEVELS:
+		if (!d->opt->irqchip || op->arg > 3)
+			return fault(c, "LEVELS %u", op->arg);
+		return op_levels(c, op->arg, op->a, (uint32_t)op->b);
 	case SIO_OP_MODEL:
 		if (op->arg == 0 || op->arg >= SIO_MAX_MODELS)
 			return fault(c, "MODEL %u", op->arg);
@@ -550,7 +613,8 @@ static void fill_config(struct home *h)
 		.n_vcpus = d->n_vcpus,
 		.flags = (o->debugcon ? SIO_CFG_DEBUGCON : 0) |
 			 (o->boot_menu ? SIO_CFG_BOOT_MENU : 0) |
-			 (o->testdev ? SIO_CFG_TESTDEV : 0) | (o->boot_net ? SIO_CFG_BOOT_NET : 0),
+			 (o->irqchip ? SIO_CFG_IRQCHIP : 0) | (o->testdev ? SIO_CFG_TESTDEV : 0) |
+			 (o->boot_net ? SIO_CFG_BOOT_NET : 0),
 		.priv_size = h->priv_size,
 		.heap_base = SIO_PRIV_BASE + SIO_IMAGE_OFF + h->image_len,
 		.heap_len = h->priv_size - SIO_IMAGE_OFF - h->image_len,
@@ -616,6 +680,9 @@ static void forget(struct home *h)
 	for (unsigned i = 0; i < N_GSI; i++)
 		set_line(h, i, false);
 	memset(h->irq_seq, 0, sizeof(h->irq_seq));
+	d->vector = SIO_NO_VECTOR;
+	d->vector_seq = 0;
+	memset(d->level_seq, 0, sizeof(d->level_seq));
 	pthread_mutex_unlock(&d->irq_lock);
 }
 

@@ -56,6 +56,7 @@ static const char usage_text[] =
 	"                       net or all; HOME is firmware, ioemu or stubdom (all=firmware)\n"
 	"  --fast LIST          fast paths in use, of posted,shadow,clock,readthrough,doorbell,irq; or none,\n"
 	"                       all, default (posted,shadow,clock,readthrough)\n"
+	"  --irqchip WHERE      interrupt controllers and PIT, all but local APICs: kernel or firmware (kernel)\n"
 	"  --spin US            wait so long for a home in another process before sleeping (5)\n"
 	"  --testdev            the guest finds a device for tests and measurements\n"
 	"  --name NAME          what `selfio stat' calls the domain (the process id)\n"
@@ -205,6 +206,7 @@ enum {
 	O_PLACE,
 	O_FAST,
 	O_SPIN,
+	O_IRQCHIP,
 	O_TESTDEV,
 	O_VERBOSE,
 	O_NAME,
@@ -231,6 +233,7 @@ static const struct option long_options[] = {
 	{ "firmware", 1, NULL, O_FIRMWARE },
 	{ "place", 1, NULL, O_PLACE },
 	{ "fast", 1, NULL, O_FAST },
+	{ "irqchip", 1, NULL, O_IRQCHIP },
 	{ "spin", 1, NULL, O_SPIN },
 	{ "testdev", 0, NULL, O_TESTDEV },
 	{ "verbose", 0, NULL, O_VERBOSE },
@@ -389,6 +392,11 @@ static int run_main(int argc, char **argv)
 			if (parse_fast(&o, optarg))
 				return 2;
 			break;
+		case O_IRQCHIP:
+			if (strcmp(optarg, "kernel") && strcmp(optarg, "firmware"))
+				return bad("--irqchip %s: give kernel or firmware", optarg);
+			o.irqchip = *optarg == 'f';
+			break;
 		case O_SPIN:
 			us = strtoul(optarg, &end, 10);
 			if (*end || end == optarg || us > 100000)
@@ -421,6 +429,11 @@ static int run_main(int argc, char **argv)
 		return bad("nothing to boot: give --disk, --kernel or --boot net");
 	if (check_places(&o))
 		return 2;
+	for (unsigned i = 0; i < SIO_N_PLACES; i++)
+		if (o.irqchip && o.place[i] != o.place[SIO_PLACE_PCI])
+			return bad("--irqchip firmware: all models must live in one home");
+	if (o.irqchip && o.fast >> FAST_IRQ & 1)
+		return bad("--fast irq is for --irqchip kernel");
 	if (!o.firmware)
 		o.firmware = default_firmware();
 	return domain_run(&o);

@@ -225,6 +225,37 @@ static bool park(struct vcpu *v)
 	return d->wish != WISH_STOP;
 }
 
+/* --irqchip firmware: an interrupt of the 8259s, if there is one and the guest can take it; else KVM says when
+ * it can. */
+static void take_vector(struct vcpu *v)
+{
+	struct domain *d = v->d;
+	struct kvm_interrupt irq = { .irq = d->vector };
+	struct home *h = d->home[d->opt->place[SIO_PLACE_PCI]];
+	uint32_t vector = irq.irq;
+
+	v->run->request_interrupt_window = vector != SIO_NO_VECTOR;
+	if (vector == SIO_NO_VECTOR || h->dead || !v->run->ready_for_interrupt_injection ||
+	    ioctl(v->fd, KVM_INTERRUPT, &irq) < 0)
+		return;
+	/* Another may have come in its place meanwhile: that one stays. */
+	atomic_compare_exchange_strong(&d->vector, &vector, SIO_NO_VECTOR);
+	reflect_request(d, v->id, h,
+			&(struct sio_request){ .kind = SIO_REQ_TAKEN, .addr = irq.irq }, NULL, 0);
+	v->run->request_interrupt_window = d->vector != SIO_NO_VECTOR;
+}
+
+static void handle_eoi(struct vcpu *v)
+{
+	struct home *h = v->d->home[v->d->opt->place[SIO_PLACE_PCI]];
+
+	if (!h->dead)
+		reflect_request(v->d, v->id, h,
+				&(struct sio_request){ .kind = SIO_REQ_EOI,
+						       .addr = v->run->eoi.vector },
+				NULL, 0);
+}
+
 void *vcpu_main(void *arg)
 {
 	struct vcpu *v = arg;
@@ -238,6 +269,8 @@ void *vcpu_main(void *arg)
 
 		if (d->wish != WISH_NONE && !park(v))
 			break;
+		if (d->opt->irqchip && v->id == 0)
+			take_vector(v);
 		r = ioctl(v->fd, KVM_RUN, 0);
 		if (r < 0 && errno == EINTR) {
 			v->run->immediate_exit = 0;
@@ -255,6 +288,11 @@ void *vcpu_main(void *arg)
 		switch (v->run->exit_reason) {
 		case KVM_EXIT_IO: handle_io(v); break;
 		case KVM_EXIT_MMIO: handle_mmio(v); break;
+		case KVM_EXIT_IRQ_WINDOW_OPEN: v->exits[EXIT_OTHER]++; break;
+		case KVM_EXIT_IOAPIC_EOI:
+			v->exits[EXIT_OTHER]++;
+			handle_eoi(v);
+			break;
 		case KVM_EXIT_INTR: v->exits[EXIT_SIGNAL]++; break;
 		case KVM_EXIT_SHUTDOWN: /* a triple fault resets a PC; KVM has the registers reset already */
 			v->exits[EXIT_TRIPLE_FAULT]++;

@@ -81,6 +81,8 @@ _Static_assert(sizeof(struct sio_blob) == 80, "sio_blob");
 #define SIO_CFG_BOOT_MENU 2u /* the BIOS shows its boot menu */
 #define SIO_CFG_TESTDEV   4u /* the test device is there */
 #define SIO_CFG_BOOT_NET  8u /* the BIOS tries network cards before disks */
+#define SIO_CFG_IRQCHIP \
+	16u /* 8259s, IOAPIC and PIT are models; the hypervisor has local APICs only */
 
 struct sio_config {
 	uint64_t magic;

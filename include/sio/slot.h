@@ -62,6 +62,9 @@ enum sio_req_kind {
 	SIO_REQ_EVENT = 3,  /* I/O context: events holds what woke it */
 	SIO_REQ_RESET = 4,  /* context 0, all others stopped, no block request in flight */
 	SIO_REQ_PCICFG = 5, /* forwarded: addr is the function's devfn * 256 + the register */
+	SIO_REQ_TAKEN =
+		6, /* SIO_CFG_IRQCHIP, context 0: the guest takes vector addr, of SIO_OP_VECTOR */
+	SIO_REQ_EOI = 7, /* SIO_CFG_IRQCHIP: a local APIC ended vector addr, one of SIO_OP_LEVELS */
 };
 
 /* Bits of sio_request.events, which come with any kind. Bit n < SIO_MAX_VIRTIO: virtio window n has used
@@ -106,6 +109,12 @@ enum sio_op_code {
 	SIO_OP_RESET = 6,    /* reset the domain after this request */
 	SIO_OP_POWEROFF = 7, /* power off after this request; arg: exit status 0-127 */
 	SIO_OP_MODEL = 8,    /* arg: model number 1-63, a and b: its name, 16 bytes, 0-padded */
+	/* With SIO_CFG_IRQCHIP. arg: what the 8259s want vCPU 0 to take, or SIO_NO_VECTOR; b counts from 1, as for
+	 * IRQ; an older one is dropped.  Once TAKEN, there is none. */
+	SIO_OP_VECTOR = 9,
+	/* With SIO_CFG_IRQCHIP. arg: 0 to 3, a: bit n: vector arg * 64 + n is level-triggered, its EOIs are to be
+	 * told; at most SIO_MAX_LEVELS in all; b counts from 1 for each arg. */
+	SIO_OP_LEVELS = 10,
 };
 
 enum sio_space { SIO_SPACE_PIO = 0, SIO_SPACE_MMIO = 1 };
@@ -135,6 +144,9 @@ enum sio_map_kind {
 	SIO_MAP_READTHROUGH = 5,
 	SIO_N_MAP_KINDS = 6,
 };
+
+#define SIO_NO_VECTOR  UINT32_MAX
+#define SIO_MAX_LEVELS 24u
 
 #define SIO_MAX_RANGES    128u
 #define SIO_MAX_MODELS    64u

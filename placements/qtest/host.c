@@ -258,6 +258,8 @@ int host_init(struct qtest *q)
 	};
 	q->io.cfg = c;
 	q->io.console = &q->com.chr;
+	q->io.irqchip =
+		true; /* no local APIC will tell of an end: level-triggered pins stay in service */
 	for (unsigned i = 0; i < PC_MAX_DISKS; i++)
 		q->io.disk[i].blk = disk_blk(q->disk[i]);
 	if (pc_init(&q->m, &q->ops, q, &q->io, &why)) {

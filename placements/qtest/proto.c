@@ -283,7 +283,7 @@ static void do_clock_set(struct request *r)
 
 static void do_intercept(struct request *r)
 {
-	/* The IOAPIC itself is not here; its inputs are. */
+	/* They go on to the IOAPIC all the same: no one hears of its messages. */
 	if (strcmp(r->w[0], "irq_intercept_in") || strcmp(r->w[1], "ioapic")) {
 		reply(r->q, "FAIL only irq_intercept_in ioapic is there");
 		return;

@@ -68,6 +68,7 @@ MORE_VARIANTS = {
     'all': '--fast all',
     'mixed': '--place ide=ioemu,uart=stubdom,rtc=ioemu',
     'stubdom': '--place all=stubdom --fast all',
+    'irqchip': '--irqchip firmware',
 }
 
 # As in guest/ide.h: sectors.

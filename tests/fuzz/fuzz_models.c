@@ -83,7 +83,7 @@ struct host {
 	uint64_t now;
 	uint32_t noise;
 	unsigned sink; /* what is read goes here, so that it is read */
-	bool reset;
+	bool reset, irqchip;
 };
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
@@ -877,6 +877,20 @@ static void step_reset(struct host *h)
 		machine_reset(h->m);
 }
 
+/* The board has interrupt controllers of its own: a processor that takes interrupts, late at times, and ends them. */
+static void processor(struct host *h)
+{
+	int v = pc_vector(h->m);
+	uint8_t how = noise(h);
+
+	CHECK(v >= -1 && v <= 255);
+	if (v >= 0 && how & 1)
+		pc_taken(h->m, (uint8_t)v);
+	else if (how < 8)
+		pc_taken(h->m, noise(h));
+	pc_eoi(h->m, noise(h));
+}
+
 static void (*const steps[])(struct host *) = {
 	step_region, step_region,    step_region,   step_region, step_burst, step_config,
 	step_ata,    step_ata,       step_ata_data, step_dma,    step_fwcfg, step_ram,
@@ -957,6 +971,8 @@ static int build(struct host *h)
 	ops = ops_template;
 	ops.shadow = h->shadow;
 	ops.fast = FAST_KINDS | (how & 0x80 ? 1u << DEV_DOORBELL : 0);
+	h->irqchip = io.irqchip = (how & 7) == 5;
+	io.resample_ns = how & 0x10 ? 50000 : 0;
 	r = pc_init(h->m, &ops, h, &io, &why);
 	CHECK(r == 0 || (why && how == 0xff));
 	return r;
@@ -980,6 +996,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 			steps[take8(h) % (sizeof(steps) / sizeof(steps[0]))](h);
 			h->now += 700;
 			machine_advance(h->m, h->now);
+			if (h->irqchip)
+				processor(h);
 			if (h->reset)
 				machine_reset(h->m);
 			h->reset = false;

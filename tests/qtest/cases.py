@@ -25,4 +25,5 @@ import test_ide  # noqa: E402
 import test_rtc  # noqa: E402
 import test_uart  # noqa: E402
 import test_pm  # noqa: E402
+import test_irq  # noqa: E402
 import test_platform  # noqa: E402

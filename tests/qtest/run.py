@@ -31,6 +31,9 @@ DIFFERENCES = {
     "ide-srst-line": "QEMU leaves INTRQ up in a software reset, and ends it with an interrupt",
     "ide-absent-channel": "QEMU completes FLUSH CACHE, with an interrupt, where no drive is",
     "ide-reset-line": "QEMU leaves INTRQ as it was over a reset of the machine",
+    "pic-cascade-masked": "QEMU's master keeps the request, for a spurious interrupt 15; an 8259A's input must stay "
+                          "high until it is acknowledged",
+    "pit-gate-mode-0": "QEMU's counter 2 goes on in mode 0 whatever its gate is",
     "uart-out2": "QEMU's serial port interrupts whatever OUT2 is; on a PC it gates the interrupt",
 }
 

@@ -13,11 +13,9 @@ def fsck(t, disk):
     t.shell("e2fsck", "-fn", f"{disk}?offset={PART}")
 
 
-@test("bios-grub-debian", quick=True, cost=60)
-def bios_grub_debian(t):
-    """The demo's flow: MBR, GRUB, Debian's kernel, a file written, power-off; then the image is checked."""
+def grub_debian(t, *more):
     disk = t.copy(guest_file("demo.img", RUN_SH))
-    m = t.run("--disk", disk, "--smp", 2, "--mem", "512M", "--no-reboot")
+    m = t.run("--disk", disk, "--smp", 2, "--mem", "512M", "--no-reboot", *more)
     m.expect(r"GNU GRUB +version", 60)
     m.expect(r"SIO-GRUB booting: demo")
     m.expect(r"SIO-BOOT: userland on ext4, up [\d.]+s, 2 cpus", 200)
@@ -33,6 +31,18 @@ def bios_grub_debian(t):
     with open(t.path("demo.bin.sha256")) as f:
         recorded = f.read()[:64]
     check(got == recorded == said, f"checksums: image {got}, recorded {recorded}, printed {said}")
+
+
+@test("bios-grub-debian", quick=True, cost=60)
+def bios_grub_debian(t):
+    """The demo's flow: MBR, GRUB, Debian's kernel, a file written, power-off; then the image is checked."""
+    grub_debian(t)
+
+
+@test("bios-irqchip", cost=70)
+def bios_irqchip(t):
+    """The same, with interrupt controllers and the PIT, the BIOS's clock, in the firmware."""
+    grub_debian(t, "--irqchip", "firmware")
 
 
 @test("bios-grub-menu", cost=50)

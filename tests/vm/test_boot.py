@@ -112,3 +112,25 @@ def placed(name, places, **kwargs):
 for NAME, PLACES in (("ioemu", "all=ioemu"), ("stubdom", "all=stubdom"),
                      ("split", "ide=ioemu,uart=stubdom,rtc=ioemu")):
     placed(NAME, PLACES)
+
+
+# Interrupt controllers and the PIT in the firmware; KVM keeps the local APICs.
+OWN = ["--irqchip", "firmware"]
+
+
+@test("boot-irqchip", quick=True, cost=40)
+def boot_irqchip(t):
+    """Through the IOAPIC, whose level-triggered pin for the SCI waits for EOIs."""
+    smoke(t, "dma", 8 * MIB, smp=2, more=OWN)
+
+
+@test("boot-irqchip-pic", cost=40)
+def boot_irqchip_pic(t):
+    """Without an APIC: the 8259s, and the PIT for a clock."""
+    smoke(t, "pio", MIB, append="nolapic noapic tsc=unstable", more=OWN)
+
+
+@test("boot-irqchip-i386", cost=40)
+def boot_irqchip_i386(t):
+    """The 8259s with the local APIC's timer."""
+    smoke(t, "dma", 8 * MIB, arch="i386", append="noapic", more=OWN)
