@@ -110,29 +110,6 @@ static void b_poweroff(void *ctx)
 	fw_op(SIO_OP_POWEROFF, 0, 0, 0, 0);
 }
 
-static uint32_t pv_read(void *ctx, uint64_t addr)
-{
-	return hv_mmio_read(addr);
-}
-
-static void pv_write(void *ctx, uint64_t addr, uint32_t v)
-{
-	hv_mmio_write(addr, v);
-}
-
-static void pv_log(void *ctx, const char *text)
-{
-	fw_log(SIO_LOG_ERROR, "%s", text);
-}
-
-static const struct pv_env pv = {
-	.alloc = b_alloc,
-	.gpa = b_gpa,
-	.mmio_read = pv_read,
-	.mmio_write = pv_write,
-	.log = pv_log,
-};
-
 /* The debug console's far end: whole lines to the log. */
 struct log_chr {
 	struct chr chr;
@@ -158,58 +135,6 @@ static size_t log_write(struct chr *c, const uint8_t *buf, size_t n)
 static size_t log_read(struct chr *c, uint8_t *buf, size_t n)
 {
 	return 0;
-}
-
-static void start_front_ends(struct pc_io *io)
-{
-	for (unsigned i = 0; i < fw.cfg->n_devices; i++) {
-		const struct sio_device *d = &fw.cfg->device[i];
-		uint64_t window = SIO_VIRTIO_BASE + (uint64_t)d->window * SIO_VIRTIO_STRIDE;
-
-		if (d->kind == SIO_DEV_BLK && d->unit < PC_MAX_DISKS &&
-		    d->window == SIO_NO_WINDOW) {
-			io->disk[d->unit].elsewhere = true;
-		} else if (d->kind == SIO_DEV_NET && d->unit < SIO_MAX_NETS &&
-			   d->window == SIO_NO_WINDOW) {
-			io->net[d->unit] = (struct pc_net){ NULL, d->card, true, NULL };
-		} else if (d->window == SIO_NO_WINDOW) {
-			continue;
-		} else if (d->kind == SIO_DEV_BLK && d->unit < PC_MAX_DISKS &&
-			   fw.n_disks < FW_MAX_DISKS) {
-			struct virtio_blk *b = fw_alloc(sizeof(*b), 64);
-
-			if (virtio_blk_init(b, &pv, window))
-				fw_panic("disk %u: the back end refused the block front end",
-					 d->unit);
-			fw.disk_window[fw.n_disks] = (uint8_t)d->window;
-			fw.disk[fw.n_disks++] = b;
-			io->disk[d->unit] = (struct pc_disk){ &b->blk, d->serial, d->model, false };
-		} else if (d->kind == SIO_DEV_NET && d->unit < SIO_MAX_NETS &&
-			   d->card == SIO_NET_VIRTIO && fw.n_pass < SIO_MAX_NETS) {
-			struct virtio_pass *p = fw_alloc(sizeof(*p), 64);
-
-			if (virtio_pass_init(p, &pv, window, VIRTIO_ID_NET))
-				fw_panic("network %u: no device in its window", d->unit);
-			fw.pass_window[fw.n_pass] = (uint8_t)d->window;
-			fw.pass[fw.n_pass++] = p;
-			io->net[d->unit] = (struct pc_net){ .card = d->card, .virtio = &p->dev };
-		} else if (d->kind == SIO_DEV_NET && d->unit < SIO_MAX_NETS &&
-			   !io->net[d->unit].net && fw.n_nets < SIO_MAX_NETS) {
-			struct virtio_net *n = fw_alloc(sizeof(*n), 64);
-
-			if (virtio_net_init(n, &pv, window))
-				fw_panic("network %u: the back end refused the network front end",
-					 d->unit);
-			fw.net_window[fw.n_nets] = (uint8_t)d->window;
-			fw.net[fw.n_nets++] = n;
-			io->net[d->unit] = (struct pc_net){ &n->net, d->card, false, NULL };
-		} else if (d->kind == SIO_DEV_CONSOLE && !fw.console) {
-			fw.console = fw_alloc(sizeof(*fw.console), 64);
-			if (virtio_console_init(fw.console, &pv, window))
-				fw_panic("console: the back end refused the console front end");
-			io->console = &fw.console->chr;
-		}
-	}
 }
 
 static void name_models(void)
@@ -259,7 +184,7 @@ void fw_board_init(void)
 		((struct sio_shadow_page_shared *)fw_ptr(SIO_PRIV_BASE + SIO_SHADOW_OFF))->entry;
 	fw.vector = SIO_NO_VECTOR;
 	fw.machine = fw_alloc(sizeof(*fw.machine), 64);
-	start_front_ends(&io);
+	pv_start(&io);
 	if (fw.cfg->flags & SIO_CFG_DEBUGCON) {
 		log = fw_alloc(sizeof(*log), 64);
 		log->chr = (struct chr){ .write = log_write, .read = log_read };

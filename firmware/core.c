@@ -5,7 +5,7 @@
 #include "firmware/fw.h"
 #include "lib/fmt.h"
 
-struct fw fw = { .console_due_ns = UINT64_MAX, .timer_ns = UINT64_MAX };
+struct fw fw = { .console_due_ns = UINT64_MAX, .poll_ns = UINT64_MAX, .timer_ns = UINT64_MAX };
 
 void fw_heap_init(const struct sio_config *cfg)
 {

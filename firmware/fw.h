@@ -17,14 +17,8 @@
 
 #include "boards/machine.h"
 #include "drivers/pv.h"
-#include "drivers/virtio/virtio_blk.h"
-#include "drivers/virtio/virtio_console.h"
-#include "drivers/virtio/virtio_net.h"
-#include "drivers/virtio/virtio_pass.h"
 #include "sio/config.h"
 #include "sio/slot.h"
-
-#define FW_MAX_DISKS 4u
 
 struct fw {
 	atomic_flag lock;
@@ -35,17 +29,8 @@ struct fw {
 	uintptr_t base;
 	uint64_t heap, heap_end; /* addresses of the heap, base included */
 	struct machine *machine;
-	struct virtio_blk *disk[FW_MAX_DISKS];
-	uint8_t disk_window[FW_MAX_DISKS];
-	unsigned n_disks;
-	struct virtio_net *net[SIO_MAX_NETS];
-	uint8_t net_window[SIO_MAX_NETS];
-	unsigned n_nets;
-	struct virtio_pass *pass[SIO_MAX_NETS];
-	uint8_t pass_window[SIO_MAX_NETS];
-	unsigned n_pass;
-	struct virtio_console *console;
 	uint64_t console_due_ns; /* when waiting output goes out; UINT64_MAX: none waits */
+	uint64_t poll_ns;        /* when front ends want to be looked at; UINT64_MAX: they tell */
 	uint64_t timer_ns;       /* the I/O context's deadline, as last asked for */
 	uint32_t irq_seq[MACHINE_N_GSI];
 	/* SIO_CFG_IRQCHIP: what the host was told. */
@@ -62,6 +47,13 @@ uint32_t hv_mmio_read(uint64_t addr);
 void hv_mmio_write(uint64_t addr, uint32_t v);
 void hv_edge(unsigned gsi); /* of sio_config.irq_doorbells */
 _Noreturn void fw_panic(const char *f, ...) __attribute__((format(printf, 1, 2)));
+
+/* The home's PV front ends: virtio.c, or xen/pv.c. */
+struct pc_io;
+void pv_start(struct pc_io *io);  /* opens them: disks, networks and console of the board */
+bool pv_service(void);            /* moves requests and what came back; true: there is more to do */
+bool pv_console(bool flush);      /* the same; true: output waits that flush would hand over */
+void pv_events(uint64_t events);  /* of a request */
 
 /* core.c */
 void fw_lock(struct sio_slot_shared *mine);

@@ -12,12 +12,11 @@
 
 static void pump_console(uint64_t now)
 {
-	bool due = now >= fw.console_due_ns;
+	bool due = now >= fw.console_due_ns, pending = pv_console(due);
 
-	virtio_console_service(fw.console, due);
-	if (due || !virtio_console_pending(fw.console))
+	if (due || !pending)
 		fw.console_due_ns = UINT64_MAX;
-	if (virtio_console_pending(fw.console) && fw.console_due_ns == UINT64_MAX)
+	if (pending && fw.console_due_ns == UINT64_MAX)
 		fw.console_due_ns = now + CONSOLE_DELAY_NS;
 }
 
@@ -39,17 +38,14 @@ static void pump_irqchip(void)
 static void pump(uint64_t now)
 {
 	uint64_t next;
-	bool more = false;
+	bool more = pv_service();
 
-	for (unsigned i = 0; i < fw.n_disks; i++)
-		virtio_blk_service(fw.disk[i]);
-	for (unsigned i = 0; i < fw.n_nets; i++)
-		more |= virtio_net_service(fw.net[i]);
-	if (fw.console)
-		pump_console(now);
+	pump_console(now);
 	if (fw.cfg->flags & SIO_CFG_IRQCHIP)
 		pump_irqchip();
 	next = fw.machine->next_ns < fw.console_due_ns ? fw.machine->next_ns : fw.console_due_ns;
+	if (fw.poll_ns < next)
+		next = fw.poll_ns;
 	/* A flood of frames must not keep a vCPU here: the I/O context goes on with it. */
 	if (more)
 		next = now;
@@ -108,15 +104,7 @@ static void events(uint64_t e)
 	for (unsigned i = 0; i < MACHINE_MAX_DOORBELLS; i++)
 		if (e >> (SIO_EVENT_DOORBELL + i) & 1)
 			machine_doorbell(fw.machine, i);
-	for (unsigned i = 0; i < fw.n_disks; i++)
-		if (e >> fw.disk_window[i] & 1)
-			virtio_blk_event(fw.disk[i]);
-	for (unsigned i = 0; i < fw.n_nets; i++)
-		if (e >> fw.net_window[i] & 1)
-			virtio_net_event(fw.net[i]);
-	for (unsigned i = 0; i < fw.n_pass; i++)
-		if (e >> fw.pass_window[i] & 1)
-			virtio_pass_event(fw.pass[i]);
+	pv_events(e);
 }
 
 void fw_request(struct sio_slot_shared *s)

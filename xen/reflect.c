@@ -391,13 +391,35 @@ void reflect_ack(struct vcpu *v, int vector)
     if ( r )
         r->halted_rip = ~0ul;
     if ( r && vector >= 0 && cmpxchg(&r->s.vector, vector, SIO_XEN_NO_VECTOR) == vector && r->s.tell_taken )
+    {
+        r->slot->taken = vector;
         set_bit(EVENT_BIT(TAKEN), &r->s.events);
+    }
 }
 
 void reflect_halt(struct vcpu *v)
 {
     if ( v->arch.hvm.reflect && !v->arch.hvm.reflect->active )
         v->arch.hvm.reflect->halted_rip = guest_cpu_user_regs()->rip;
+}
+
+/* A local APIC's EOI for a level-triggered vector, where Xen has no IOAPIC to tell. */
+bool reflect_eoi(struct vcpu *v, uint8_t vector)
+{
+    struct reflect_vcpu *r = v->arch.hvm.reflect;
+
+    if ( !r || has_vioapic(v->domain) )
+        return false;
+
+    r->slot->eoi = vector;
+    set_bit(EVENT_BIT(EOI), &r->s.events);
+    return true;
+}
+
+bool reflect_hides_xen(const struct vcpu *v)
+{
+    return v->arch.hvm.reflect && !v->arch.hvm.reflect->active &&
+           (reflect_of(v->domain)->s.flags & SIO_XEN_HIDE);
 }
 
 /* --- hypercalls --- */
@@ -578,7 +600,7 @@ long reflect_op(unsigned long op, XEN_GUEST_HANDLE_PARAM(void) arg)
         if ( copy_from_guest(&s, arg, 1) )
             return -EFAULT;
         rc = setup(v->domain,
-                   &(struct hvm_reflect){ s.version, s.entry, s.slots, s.shared });
+                   &(struct hvm_reflect){ s.version, s.entry, s.slots, s.shared, .flags = s.flags });
         if ( rc == -EINVAL )
             fault("setup with entry %#x, slots %#lx, shared page %#lx",
                   s.entry, s.slots, s.shared);

@@ -47,7 +47,11 @@ struct sio_xen_setup {
 	uint32_t entry;   /* guest-physical, as all addresses here; RAM */
 	uint64_t slots;   /* page-aligned: a page for each vCPU of the domain, in order */
 	uint64_t shared;  /* page-aligned: struct sio_xen_shared */
+	uint32_t flags;   /* SIO_XEN_HIDE */
+	uint32_t pad;
 };
+
+#define SIO_XEN_HIDE 1u /* the guest's context does not see Xen's CPUID leaves */
 
 enum sio_xen_kind {
 	SIO_XEN_REQ_NONE = 0,
@@ -60,6 +64,7 @@ enum sio_xen_kind {
 #define SIO_XEN_REQ_DOWN 2u /* string instruction with DF=1: further items lie below */
 
 #define SIO_XEN_EVENT_CHANNEL(n) (1ull << (n)) /* of channels SIO_XEN_OP_CHANNEL */
+#define SIO_XEN_EVENT_EOI        (1ull << 58)  /* end of a level-triggered MSI: the slot's eoi */
 #define SIO_XEN_EVENT_WAKE       (1ull << 59)  /* SIO_XEN_OP_WAKE of another vCPU */
 #define SIO_XEN_EVENT_TAKEN      (1ull << 60)  /* the guest takes the vector now */
 #define SIO_XEN_EVENT_RESTORED   (1ull << 61)  /* all channels are gone */
@@ -120,7 +125,8 @@ struct sio_xen_slot_shared {
 	uint64_t answer; /* the value of a read */
 	uint32_t n_ops;  /* 0 again when they are done */
 	uint32_t flags;  /* SIO_XEN_FORWARD; 0 again when seen */
-	uint64_t pad;
+	uint32_t eoi;    /* SIO_XEN_EVENT_EOI: its vector; only in domains without an IOAPIC of Xen's */
+	uint32_t taken;  /* SIO_XEN_EVENT_TAKEN: its vector */
 	struct sio_xen_op ops[SIO_XEN_MAX_OPS];
 };
 
@@ -140,7 +146,7 @@ struct sio_xen_shared {
 };
 
 #if !defined(__XEN__) && !defined(__cplusplus)
-_Static_assert(sizeof(struct sio_xen_setup) == 24, "sio_xen_setup");
+_Static_assert(sizeof(struct sio_xen_setup) == 32, "sio_xen_setup");
 _Static_assert(sizeof(struct sio_xen_request) == 40, "sio_xen_request");
 _Static_assert(sizeof(struct sio_xen_op) == 24, "sio_xen_op");
 _Static_assert(offsetof(struct sio_xen_slot_shared, ops) == 64, "ops");

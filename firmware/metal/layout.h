@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* layout.h - the numbers of include/sio that assembly needs; start.c asserts that they agree. */
-#ifndef FIRMWARE_KVM_LAYOUT_H
-#define FIRMWARE_KVM_LAYOUT_H
+/* layout.h - the numbers of include/sio that assembly needs; cpu.c and the homes assert that they agree. */
+#ifndef FIRMWARE_METAL_LAYOUT_H
+#define FIRMWARE_METAL_LAYOUT_H
 
 #define ENTRY_MAGIC  0x464f4953
 #define SLOT_OFF     0x2000

@@ -1,0 +1,220 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * boot.c - the PVH domain's kernel: makes private memory, fills the config page, registers the firmware,
+ * and goes to the BIOS.  It runs in the guest's context and at XEN_LOAD (xen_home.h).
+ */
+#include <string.h>
+
+#include "drivers/xen/abi.h"
+#include "firmware/xen/xen_home.h"
+
+#define XEN_HC_VERSION 17u
+#define XEN_HC_VCPU    24u
+
+#define MAPSPACE_SHARED_INFO 0u
+#define MAPSPACE_GMFN        2u
+#define VCPUOP_IS_UP         3u
+#define VERSION_HANDLE       8u
+
+#define START_MAGIC 0x336ec578u
+
+/* xen/include/public/arch-x86/hvm/start_info.h */
+struct start_info {
+	uint32_t magic, version, flags, n_modules;
+	uint64_t modules, cmdline, rsdp, memmap;
+	uint32_t n_memmap, pad;
+};
+struct start_module {
+	uint64_t addr, len, cmdline, pad;
+};
+struct start_memory {
+	uint64_t addr, len;
+	uint32_t type, pad;
+};
+#define MEMORY_RAM 1u
+
+/* Of struct shared_info, in 64-bit mode. */
+struct wall_clock {
+	uint8_t pad0[48];
+	volatile uint64_t system_time; /* vcpu_info[0].time */
+	uint8_t pad1[3072 - 56];
+	volatile uint32_t version, sec, nsec, sec_hi;
+};
+_Static_assert(offsetof(struct wall_clock, version) == 3072, "shared_info");
+
+#define PAGE     SIO_PAGE
+#define VGA      0xa0000u
+#define VGA_LEN  0x20000u
+#define OPT_ROMS 0xc0000u
+#define GIB4     0x100000000ull
+#define LOW_MAX  0xc0000000u
+
+/* The address in private memory of what is linked there. */
+static uint64_t linked(const void *p)
+{
+	return SIO_PRIV_BASE + SIO_IMAGE_OFF + (uint64_t)((const char *)p - _start);
+}
+
+static _Noreturn void die(const char *text)
+{
+	size_t n = 0;
+
+	while (text[n])
+		n++;
+	xen_say(text, n);
+	xen_shutdown(XEN_SHUTDOWN_CRASH);
+}
+
+static void cpuid(uint32_t leaf, uint32_t r[4])
+{
+	__asm__("cpuid" : "=a"(r[0]), "=b"(r[1]), "=c"(r[2]), "=d"(r[3]) : "0"(leaf), "2"(0));
+}
+
+static void map_hypercalls(void)
+{
+	uint32_t r[4];
+
+	for (uint32_t leaf = 0x40000000; leaf < 0x40010000; leaf += 0x100) {
+		cpuid(leaf, r);
+		if (r[1] != 0x566e6558 || r[2] != 0x65584d4d || r[3] != 0x4d4d566e)
+			continue;
+		cpuid(leaf + 2, r);
+		__asm__ volatile("wrmsr" ::"c"(r[1]), "a"((uint32_t)(uintptr_t)xen_hypercall_page),
+				 "d"(0)
+				 : "memory");
+		return;
+	}
+	for (;;) /* nobody to tell */
+		__asm__ volatile("hlt");
+}
+
+static void map_page(unsigned space, uint64_t from, uint64_t to)
+{
+	struct xen_add_to_physmap a = {
+		.domid = XEN_DOMID_SELF, .space = space, .idx = from / PAGE, .gpfn = to / PAGE
+	};
+
+	if (space == MAPSPACE_SHARED_INFO)
+		a.idx = 0;
+	if (xen_hypercall(XEN_HC_MEMORY, XEN_MEM_ADD_TO_PHYSMAP, &a, 0))
+		die("selfio: Xen does not move a page\n");
+}
+
+/* Moves pages to [to, to + len): those of the VGA's window, then RAM's last ones. */
+static void take_pages(uint64_t to, uint64_t len, uint64_t *vga, uint64_t *top)
+{
+	for (uint64_t end = to + len; to < end; to += PAGE) {
+		if (*vga < VGA + VGA_LEN) {
+			map_page(MAPSPACE_GMFN, *vga, to);
+			*vga += PAGE;
+		} else {
+			*top -= PAGE;
+			map_page(MAPSPACE_GMFN, *top, to);
+		}
+	}
+}
+
+static bool has_word(const char *line, const char *word)
+{
+	while (*line) {
+		const char *w = word;
+
+		while (*w && *line == *w)
+			line++, w++;
+		if (!*w && (!*line || *line == ' '))
+			return true;
+		while (*line && *line != ' ')
+			line++;
+		while (*line == ' ')
+			line++;
+	}
+	return false;
+}
+
+static void fill_config(struct sio_config *c, uint64_t low, uint64_t high)
+{
+	const struct wall_clock *w = (const struct wall_clock *)linked(xen_shared_info);
+	uint64_t image_end = linked(xen_image_end);
+
+	c->magic = SIO_CONFIG_MAGIC;
+	c->version = SIO_ABI_VERSION;
+	c->size = sizeof(*c);
+	c->priv_size = XEN_PRIV_SIZE;
+	c->heap_base = image_end;
+	c->heap_len = SIO_PRIV_BASE + XEN_PRIV_SIZE - image_end;
+	c->map_top = GIB4 + high;
+	c->wall_ns = ((uint64_t)w->sec_hi << 32 | w->sec) * 1000000000u + w->nsec + w->system_time;
+	c->ram[0] = (struct sio_ram){ 0, low };
+	c->ram[1] = (struct sio_ram){ GIB4, high };
+	c->n_ram = high ? 2 : 1;
+	c->flags |= SIO_CFG_IRQCHIP;
+	while (c->n_vcpus < SIO_MAX_VCPUS &&
+	       xen_hypercall(XEN_HC_VCPU, VCPUOP_IS_UP, (void *)(uintptr_t)c->n_vcpus, 0) >= 0)
+		c->n_vcpus++;
+	c->apic_id_last = 2 * (c->n_vcpus - 1);
+	xen_hypercall(XEN_HC_VERSION, VERSION_HANDLE, c->uuid, 0);
+}
+
+_Noreturn void xen_boot(const struct start_info *si);
+
+_Noreturn void xen_boot(const struct start_info *si)
+{
+	const struct start_memory *m = (const void *)si->memmap;
+	const struct start_module *bios = (const void *)si->modules;
+	const char *cmdline = si->cmdline ? (const char *)si->cmdline : "";
+	uint64_t low = 0, high = 0, vga = VGA, bios_at, len;
+	struct sio_config *cfg = (struct sio_config *)(uintptr_t)(SIO_PRIV_BASE + SIO_CONFIG_OFF);
+	struct sio_xen_slot_shared *slot;
+	struct sio_xen_setup setup = { .version = SIO_XEN_VERSION,
+				       .entry = (uint32_t)linked(xen_entry),
+				       .slots = linked(xen_slots),
+				       .shared = linked(xen_shared),
+				       .flags = SIO_XEN_HIDE };
+
+	map_hypercalls();
+	if (si->magic != START_MAGIC || si->version < 1)
+		die("selfio: this is no PVH domain with a memory map\n");
+	for (uint32_t i = 0; i < si->n_memmap; i++) {
+		if (m[i].type == MEMORY_RAM && m[i].addr == 0)
+			low = m[i].len & ~(uint64_t)(PAGE - 1);
+		if (m[i].type == MEMORY_RAM && m[i].addr == GIB4)
+			high = m[i].len & ~(uint64_t)(PAGE - 1);
+	}
+	if (si->n_modules != 1 || !bios->len || bios->len % PAGE || bios->len > 0x1000000)
+		die("selfio: the BIOS image is missing (ramdisk= in the domain's configuration)\n");
+	if (low < 0x1000000 || low > LOW_MAX)
+		die("selfio: a domain has 16 MiB to 3 GiB of memory here\n");
+
+	take_pages(SIO_PRIV_BASE, XEN_PRIV_SIZE, &vga, &low);
+	bios_at = GIB4 - bios->len;
+	take_pages(bios_at, bios->len, &vga, &low);
+	if (bios->addr + bios->len > low)
+		die("selfio: too little memory\n");
+
+	memset((void *)(uintptr_t)SIO_PRIV_BASE, 0, XEN_PRIV_SIZE);
+	memcpy((void *)(uintptr_t)(SIO_PRIV_BASE + SIO_IMAGE_OFF), _start,
+	       (size_t)(xen_image_end - _start));
+	map_page(MAPSPACE_SHARED_INFO, 0, linked(xen_shared_info));
+	if (has_word(cmdline, "debugcon"))
+		cfg->flags |= SIO_CFG_DEBUGCON;
+	if (has_word(cmdline, "boot-menu"))
+		cfg->flags |= SIO_CFG_BOOT_MENU;
+	fill_config(cfg, low, high);
+
+	memcpy((void *)bios_at, (const void *)bios->addr, bios->len);
+	memset((void *)(uintptr_t)OPT_ROMS, 0, 0x100000 - OPT_ROMS);
+	len = bios->len < 0x20000 ? bios->len : 0x20000;
+	memcpy((void *)(0x100000 - len), (const void *)(GIB4 - len), len);
+
+	if (xen_hypercall(XEN_HC_HVM, HVMOP_reflect_setup, &setup, 0))
+		die("selfio: this Xen does not reflect, or not for this domain\n");
+	/* All ports: which of them belong to a model is known to the machine, and the rest are few. */
+	slot = (struct sio_xen_slot_shared *)linked(xen_slots);
+	slot->ops[0] = (struct sio_xen_op){
+		SIO_XEN_OP_MAP, SIO_XEN_MAP_ARG(SIO_SPACE_PIO, 0, 0), 0, 0x10000
+	};
+	slot->n_ops = 1;
+	xen_hypercall(XEN_HC_HVM, HVMOP_reflect_flush, NULL, 0);
+	xen_to_bios();
+	__builtin_unreachable();
+}

@@ -1,0 +1,166 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* pv.c - the PV front ends in a Xen domain: disks hda to hdd of its configuration, its console. */
+#include "boards/pc.h"
+#include "drivers/xen/xen_blk.h"
+#include "drivers/xen/xen_console.h"
+#include "firmware/xen/xen_home.h"
+#include "lib/fmt.h"
+
+static struct {
+	struct xen x;
+	struct xen_console console;
+	struct xen_blk *disk[PC_MAX_DISKS];
+	char serial[PC_MAX_DISKS][8];
+	bool has_console;
+	uint64_t tsc0;
+	uint32_t tsc_khz;
+} pv;
+
+static void *e_alloc(void *ctx, size_t size, size_t align)
+{
+	return fw_alloc(size, align);
+}
+
+static uint64_t e_gpa(void *ctx, const void *p)
+{
+	return (uintptr_t)p;
+}
+
+static void *e_at(void *ctx, uint64_t gpa, uint64_t len)
+{
+	const struct sio_ram special = { XEN_SPECIAL, XEN_SPECIAL_N * SIO_PAGE };
+	const struct sio_ram priv = { SIO_PRIV_BASE, XEN_PRIV_SIZE };
+	const struct sio_ram *area[] = { &special, &priv, &fw.cfg->ram[0], &fw.cfg->ram[1] };
+
+	for (unsigned i = 0; i < sizeof(area) / sizeof(area[0]); i++) {
+		uint64_t off = gpa - area[i]->base;
+
+		if (gpa >= area[i]->base && off <= area[i]->len && len <= area[i]->len - off)
+			return (void *)gpa;
+	}
+	return NULL;
+}
+
+static long e_hypercall(void *ctx, unsigned nr, unsigned long op, void *arg, unsigned long n)
+{
+	return xen_hypercall(nr, op, arg, n);
+}
+
+static uint32_t e_channel(void *ctx, unsigned n, uint16_t domid)
+{
+	return (uint32_t)xen_op(SIO_XEN_OP_CHANNEL, n, domid);
+}
+
+static void e_notify(void *ctx, unsigned n)
+{
+	fw_op(XEN_OP + SIO_XEN_OP_NOTIFY, n, 0, 0, 0);
+}
+
+static uint64_t tsc(void)
+{
+	uint32_t lo, hi;
+
+	__asm__ volatile("rdtsc" : "=a"(lo), "=d"(hi));
+	return (uint64_t)hi << 32 | lo;
+}
+
+static uint64_t e_now_ns(void *ctx)
+{
+	return (tsc() - pv.tsc0) / pv.tsc_khz * 1000000u;
+}
+
+static void e_log(void *ctx, const char *text)
+{
+	fw_log(SIO_LOG_ERROR, "%s", text);
+}
+
+static const struct xen_env env = {
+	.alloc = e_alloc,
+	.gpa = e_gpa,
+	.at = e_at,
+	.hypercall = e_hypercall,
+	.channel = e_channel,
+	.notify = e_notify,
+	.now_ns = e_now_ns,
+	.log = e_log,
+};
+
+static void start_clock(void)
+{
+	uint32_t a = 0x40000003, b, c = 0, d;
+
+	__asm__("cpuid" : "+a"(a), "=b"(b), "+c"(c), "=d"(d));
+	pv.tsc_khz = c ? c : 1000000;
+	pv.tsc0 = tsc();
+}
+
+static void put(const char *text, size_t n)
+{
+	struct chr *c = &pv.console.chr;
+
+	if (pv.has_console)
+		c->write(c, (const uint8_t *)text, n);
+	else
+		xen_say(text, n);
+}
+
+void pv_text(const char *prefix, const char *text, size_t n)
+{
+	char line[32];
+
+	put(line, fmt(line, sizeof(line), "%s", prefix));
+	put(text, n);
+	put("\r\n", 2);
+	if (pv.has_console)
+		xen_console_service(&pv.console, true);
+}
+
+void pv_start(struct pc_io *io)
+{
+	start_clock();
+	if (xen_init(&pv.x, &env))
+		fw_panic("no PV devices");
+	pv.has_console = !xen_console_init(&pv.console, &pv.x);
+	if (pv.has_console) {
+		io->console = &pv.console.chr;
+		fw.poll_ns = 0;
+	}
+	for (unsigned i = 0; i < PC_MAX_DISKS; i++) {
+		struct xen_blk *b = fw_alloc(sizeof(*b), 64);
+		int rc = xen_blk_init(b, &pv.x, xen_blk_ide_vdev(i), i);
+
+		if (rc < 0)
+			fw_panic("disk hd%c: no connection to its back end", 'a' + i);
+		if (rc)
+			continue;
+		pv.disk[i] = b;
+		fmt(pv.serial[i], sizeof(pv.serial[i]), "SIO-hd%c", 'a' + i);
+		io->disk[i] = (struct pc_disk){ &b->blk, pv.serial[i], "selfio disk", false };
+	}
+}
+
+bool pv_service(void)
+{
+	for (unsigned i = 0; i < PC_MAX_DISKS; i++)
+		if (pv.disk[i])
+			xen_blk_service(pv.disk[i]);
+	return false;
+}
+
+bool pv_console(bool flush)
+{
+	if (!pv.has_console)
+		return false;
+	/* No event tells of input. */
+	if (fw.machine->now_ns >= fw.poll_ns) {
+		fw.poll_ns = fw.machine->now_ns + XEN_CONSOLE_POLL_NS;
+		flush = true;
+	}
+	xen_console_service(&pv.console, flush);
+	return xen_console_pending(&pv.console);
+}
+
+void pv_events(uint64_t events)
+{
+	/* pv_service() looks at every disk anyway. */
+}

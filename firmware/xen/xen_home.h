@@ -1,0 +1,47 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * xen_home.h - the home inside a Xen domain (include/sio/xen.h).
+ *
+ * The image is loaded twice, so to speak: xl puts it at XEN_LOAD as the "kernel" of a PVH domain, and
+ * boot.c, which runs there in the guest's context, copies it into private memory, where it is linked
+ * to be.  The copy at XEN_LOAD is then the guest's RAM; the one in private memory is entered when the
+ * guest makes its first access.  What boot.c runs must not use addresses that are stored in data.
+ *
+ * Private memory lies at SIO_PRIV_BASE as on KVM.  It is made of pages that are taken out of RAM: the
+ * 128 KiB of the VGA's window, and RAM's last ones.
+ */
+#ifndef FIRMWARE_XEN_XEN_HOME_H
+#define FIRMWARE_XEN_XEN_HOME_H
+
+#include "firmware/fw.h"
+#include "sio/xen.h"
+
+#define XEN_LOAD      0x100000u
+#define XEN_PRIV_SIZE 0x100000u
+#define XEN_SPECIAL   0xfeff8000u /* Xen's own pages in a PVH domain: xenstore, console */
+#define XEN_SPECIAL_N 8u
+
+enum { XEN_SHUTDOWN_POWEROFF = 0, XEN_SHUTDOWN_REBOOT = 1, XEN_SHUTDOWN_CRASH = 3 };
+
+/* An operation of include/sio/xen.h among those of a slot: code + XEN_OP. */
+#define XEN_OP 0x100u
+
+/* hv.c */
+long xen_hypercall(unsigned nr, unsigned long a, const void *b, unsigned long c);
+void xen_say(const char *text, size_t n); /* to Xen's log */
+_Noreturn void xen_shutdown(unsigned reason);
+struct sio_xen_slot_shared *xen_slot_of(unsigned context);
+void xen_leave(struct sio_slot_shared *s, unsigned op); /* with the slot's operations and its answer */
+/* One operation at once; its b afterwards. */
+uint64_t xen_op(uint32_t code, uint32_t arg, uint64_t a);
+
+/* pv.c */
+void pv_text(const char *prefix, const char *text, size_t n); /* a line for the console or Xen's log */
+
+/* entry.S, and the linker script */
+extern char xen_hypercall_page[], xen_slots[], xen_shared[], xen_shared_info[], xen_image_end[];
+extern char xen_entry[], _start[];
+void xen_to_bios(void);
+void xen_relocated(void);
+
+#endif
