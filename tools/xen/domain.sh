@@ -84,12 +84,11 @@ while :; do
 	done
 	sleep 1
 	kill $console 2>/dev/null
-	reason=$(xenstore-read "/local/domain/$(xl domid sio)/control/shutdown" 2>/dev/null)
-	code=$(xl list -l sio 2>/dev/null | sed -n 's/.*"shutdown_reason": *"\?\([a-z0-9]*\)"\?.*/\1/p')
+	code=$(xl list -v sio 2>/dev/null | awk 'NR == 2 { print $8 }') # 0: power off, 1: reboot, 3: crash
 	xl destroy sio
 	case ${code:-$s} in
-	poweroff) status=0 && break ;;
-	reboot)
+	0) status=0 && break ;;
+	1)
 		[ "$reboots" -gt 0 ] || break
 		reboots=$((reboots - 1))
 		echo "domain.sh: reboot"
@@ -98,6 +97,6 @@ while :; do
 	*) break ;;
 	esac
 done
-[ $status = 0 ] || echo "domain.sh: the domain's state was '${s:-gone}' ${code:+($code) }${reason:-}; Xen's last messages:" >&2
+[ $status = 0 ] || echo "domain.sh: the domain's state was '${s:-gone}'${code:+, reason $code}; Xen's last messages:" >&2
 [ $status = 0 ] || xl dmesg | tail -n 40 >&2
 exit $status
