@@ -290,7 +290,7 @@ static void tx_frame(struct net_dev *nd, struct vq_chain *c)
 {
 	struct iovec iov[VIRTIO_MAX_CHAIN + 1];
 	struct virtio_net_hdr h;
-	uint8_t length[4];
+	uint8_t length[4], small[NET_PADDED];
 	size_t len, head = nd->port->stream ? sizeof(length) : NET_HDR, at;
 	unsigned n, i;
 	ssize_t r;
@@ -305,6 +305,12 @@ static void tx_frame(struct net_dev *nd, struct vq_chain *c)
 	if (!tx_header(nd, &h, len) || !nd->st.link || nd->io.fd < 0 || nd->rest_len) {
 		nd->st.tx_drops++;
 		return;
+	}
+	if (nd->port->unpad && len <= sizeof(small)) {
+		vq_take(c->iov, &c->n_out, small, len);
+		len = nd->port->unpad(small, len);
+		iov[1] = (struct iovec){ small, len };
+		n = 2;
 	}
 	capture(nd, iov + 1, n - 1, len);
 	for (i = 0; i < 4; i++)

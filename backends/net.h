@@ -17,7 +17,7 @@
  *   pcap=FILE            all frames also go to a file in libpcap's format, in both directions
  *
  * Whatever is behind may go away: the link is down then, and up again when it is back.  passt is started
- * again after 1 s, then 2, 4 ... 32 s if it doesn't last; a socket is listened on, or connected to every
+ * again after 3 s, then 6, 12 ... 48 s if it doesn't last; a socket is listened on, or connected to every
  * second; a TAP interface is looked at whenever the kernel says that links changed.
  *
  * Sending never blocks: it is done by the notifying thread.  What a socket doesn't take at once is kept,

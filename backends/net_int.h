@@ -10,6 +10,7 @@
 
 #define NET_HDR      sizeof(struct virtio_net_hdr)
 #define NET_RX_STASH 16u /* receive buffers taken from the driver and not filled yet */
+#define NET_PADDED   60u /* Ethernet's shortest frame, before its FCS */
 #define NET_SEC      1000000000ull
 #define NET_NEVER    UINT64_MAX
 
@@ -27,6 +28,8 @@ struct net_port_ops {
 	void (*lost)(struct net_dev *nd, int error);
 	/* The driver is there, its features known.  May be NULL. */
 	void (*driver)(struct net_dev *nd);
+	/* How much of a frame of up to NET_PADDED bytes is no padding; NULL: it goes out as it is. */
+	size_t (*unpad)(const uint8_t *frame, size_t len);
 	void (*close)(struct net_dev *nd);
 };
 

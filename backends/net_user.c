@@ -21,11 +21,14 @@
 
 #include "backends/net_int.h"
 
-#define PASST       "passt"
-#define THEIR_FD    3
-#define MTU         "1500" /* what every card can do; later versions say 65520 by themselves */
-#define LASTS       (10 * NET_SEC) /* so long it must run not to count as a failure */
-#define MAX_BACKOFF 5u             /* 1 s << this */
+#define PASST    "passt"
+#define THEIR_FD 3
+#define MTU      "1500"         /* what every card can do; later versions say 65520 by themselves */
+#define LASTS    (10 * NET_SEC) /* so long it must run not to count as a failure */
+/* Until it is started again: a driver may look at the link every 2 s only (Linux's e1000), and is to see that it
+ * was lost.  Doubled up to MAX_BACKOFF times. */
+#define RETRY       (3 * NET_SEC)
+#define MAX_BACKOFF 4u
 #define CLOSE_MS    1000
 
 extern char **environ;
@@ -110,7 +113,7 @@ static void again(struct net_dev *nd)
 	unsigned n = nd->failures < MAX_BACKOFF ? nd->failures : MAX_BACKOFF;
 
 	nd->failures++;
-	nd->retry_at = net_now() + (NET_SEC << n);
+	nd->retry_at = net_now() + (RETRY << n);
 }
 
 static void user_start(struct net_dev *nd)
@@ -208,6 +211,19 @@ static void user_lost(struct net_dev *nd, int error)
 		kill(nd->pid, SIGTERM);
 }
 
+/* passt takes what Ethernet fills a short frame up with for data: each TCP acknowledgement would carry some. */
+static size_t user_unpad(const uint8_t *f, size_t len)
+{
+	unsigned type = (unsigned)f[12] << 8 | f[13];
+	size_t real = len;
+
+	if (type == 0x0800 && len >= 34)
+		real = 14u + ((unsigned)f[16] << 8 | f[17]);
+	else if (type == 0x86dd && len >= 54)
+		real = 54u + ((unsigned)f[18] << 8 | f[19]);
+	return real >= 34 && real < len ? real : len;
+}
+
 static void user_close(struct net_dev *nd)
 {
 	struct pollfd p = { .fd = nd->aux.fd, .events = POLLIN };
@@ -229,5 +245,6 @@ const struct net_port_ops net_user_ops = {
 	.start = user_start,
 	.event = user_event,
 	.lost = user_lost,
+	.unpad = user_unpad,
 	.close = user_close,
 };

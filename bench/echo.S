@@ -4,7 +4,7 @@
  * the same number. Built twice, to tell what paging costs: contexts stay in the flat 32-bit mode in which they
  * are entered, or (PAGED) go to 64-bit mode with identity-mapped 2 MiB pages, as the firmware proper does.
  */
-#include "firmware/kvm/layout.h"
+#include "firmware/metal/layout.h"
 
 #define N_VCPUS 16 /* sio_config.n_vcpus */
 #define ANSWER  48 /* sio_slot_shared: answer, n_ops, ops */

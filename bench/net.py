@@ -19,7 +19,7 @@ sys.dont_write_bytecode = True
 TOP = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 sys.path[:0] = [os.path.join(TOP, "tests", "vm"), os.path.join(TOP, "bench")]
 import vm  # noqa: E402
-from bench import MEM, QEMU, Tracepoint, figure, kvm_counters, less, median  # noqa: E402
+from bench import MEM, QEMU, Tracepoint, figure, kvm_counters, less, median, share  # noqa: E402
 from test_net import Tap  # noqa: E402
 
 # name: selfio's options or QEMU's device, the guest's drivers, MiB of a stream
@@ -101,6 +101,9 @@ ROWS = [
     ("exits to user space for a datagram", lambda r: figure(median(r, "flood", "user"), "", 1, 2)),
     ("guest's exits of all kinds for 1,448 bytes to it", lambda r: figure(median(r, "down", "exits"), "", 1, 2)),
     ("guest's exits of all kinds for 1,448 bytes from it", lambda r: figure(median(r, "up", "exits"), "", 1, 2)),
+    ("CPU time: guest", lambda r: share(r, "guest")),
+    ("- models and their PV drivers", lambda r: share(r, "companion")),
+    ("- host: reflector, back ends", lambda r: share(r, "host")),
 ]
 
 

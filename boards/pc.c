@@ -32,6 +32,7 @@
 #include "models/rtl8139/rtl8139.h"
 #include "models/testdev/testdev.h"
 #include "models/uart/uart.h"
+#include "models/virtio_pci/virtio_pci.h"
 
 #define DEVFN(dev, fn) ((dev)*8 + (fn))
 #define COM1           0x3f8u
@@ -104,6 +105,7 @@ union net_cfg {
 	struct e1000_cfg e1000;
 	struct rtl8139_cfg rtl8139;
 	struct ne2000_cfg ne2000;
+	struct virtio_pci_cfg virtio;
 };
 
 /* Card n: its class and configuration, and one wire.  0, or -1: no such card, or no place for it. */
@@ -111,11 +113,12 @@ static int add_net(const struct pc_net *p, unsigned n, unsigned *n_isa, struct b
 		   union net_cfg *cfg, struct board_wire *wire)
 {
 	unsigned slot = PC_NET_SLOT + n;
+	bool here = p->net || p->virtio;
 
-	*dev = (struct board_dev){ NULL, cfg, p->net ? DEVFN((int)slot, 0) : -1, SIO_PLACE_NET,
-				   !p->net };
+	*dev = (struct board_dev){ NULL, cfg, here ? DEVFN((int)slot, 0) : -1, SIO_PLACE_NET,
+				   !here };
 	*wire = (struct board_wire){ (uint8_t)(NET + n), 0, ISA, (uint8_t)((slot - 1) % 4) };
-	if (!p->net)
+	if (!here)
 		return 0;
 	switch (p->card) {
 	case SIO_NET_RTL8139:
@@ -131,6 +134,10 @@ static int add_net(const struct pc_net *p, unsigned n, unsigned *n_isa, struct b
 	case SIO_NET_NE2K_PCI:
 		dev->cls = &ne2000_pci_class;
 		cfg->ne2000 = (struct ne2000_cfg){ .net = p->net };
+		return 0;
+	case SIO_NET_VIRTIO:
+		dev->cls = &virtio_net_pci_class;
+		cfg->virtio = (struct virtio_pci_cfg){ .dev = p->virtio };
 		return 0;
 	case SIO_NET_NE2K_ISA:
 		if (*n_isa == sizeof(isa_net) / sizeof(isa_net[0]))
@@ -201,9 +208,10 @@ static int make_tables(const struct pc_io *io, const struct machine_ops *ops, vo
 	for (unsigned i = 0; i < PC_MAX_DISKS; i++)
 		t.disks |= (unsigned)(io->disk[i].blk || io->disk[i].elsewhere) << i;
 	for (unsigned i = 0; i < SIO_MAX_NETS; i++)
-		t.nets |= (unsigned)((io->net[i].net || io->net[i].elsewhere) &&
-				     io->net[i].card != SIO_NET_NE2K_ISA)
-			  << i;
+		t.nets |=
+			(unsigned)((io->net[i].net || io->net[i].virtio || io->net[i].elsewhere) &&
+				   io->net[i].card != SIO_NET_NE2K_ISA)
+			<< i;
 	for (unsigned i = 0; i < io->cfg->n_blobs && i < SIO_MAX_BLOBS; i++) {
 		const struct sio_blob *b = &io->cfg->blob[i];
 

@@ -7,6 +7,7 @@
 #include "models/blk.h"
 #include "models/chr.h"
 #include "models/net.h"
+#include "models/virtio_dev.h"
 #include "sio/config.h"
 
 #define PC_MAX_DISKS 4u
@@ -18,9 +19,10 @@ struct pc_disk {
 };
 
 struct pc_net {
-	struct net *net; /* NULL: no card there */
-	uint32_t card;   /* enum sio_net_card */
-	bool elsewhere;  /* there is one, in another home */
+	struct net *net;           /* NULL: no card there, or */
+	uint32_t card;             /* enum sio_net_card */
+	bool elsewhere;            /* there is one, in another home */
+	struct virtio_dev *virtio; /* not NULL: of SIO_NET_VIRTIO */
 };
 
 struct pc_io {

@@ -50,10 +50,10 @@ _Noreturn void fw_panic(const char *f, ...) __attribute__((format(printf, 1, 2))
 
 /* The home's PV front ends: virtio.c, or xen/pv.c. */
 struct pc_io;
-void pv_start(struct pc_io *io);  /* opens them: disks, networks and console of the board */
-bool pv_service(void);            /* moves requests and what came back; true: there is more to do */
-bool pv_console(bool flush);      /* the same; true: output waits that flush would hand over */
-void pv_events(uint64_t events);  /* of a request */
+void pv_start(struct pc_io *io); /* opens them: disks, networks and console of the board */
+bool pv_service(void);           /* moves requests and what came back; true: there is more to do */
+bool pv_console(bool flush);     /* the same; true: output waits that flush would hand over */
+void pv_events(uint64_t events); /* of a request */
 
 /* core.c */
 void fw_lock(struct sio_slot_shared *mine);

@@ -4,6 +4,7 @@
 #include "drivers/virtio/virtio_blk.h"
 #include "drivers/virtio/virtio_console.h"
 #include "drivers/virtio/virtio_net.h"
+#include "drivers/virtio/virtio_pass.h"
 #include "firmware/fw.h"
 
 static struct {
@@ -13,6 +14,9 @@ static struct {
 	struct virtio_net *net[SIO_MAX_NETS];
 	uint8_t net_window[SIO_MAX_NETS];
 	unsigned n_nets;
+	struct virtio_pass *pass[SIO_MAX_NETS];
+	uint8_t pass_window[SIO_MAX_NETS];
+	unsigned n_pass;
 	struct virtio_console *console;
 } pv;
 
@@ -60,7 +64,7 @@ void pv_start(struct pc_io *io)
 			io->disk[d->unit].elsewhere = true;
 		} else if (d->kind == SIO_DEV_NET && d->unit < SIO_MAX_NETS &&
 			   d->window == SIO_NO_WINDOW) {
-			io->net[d->unit] = (struct pc_net){ NULL, d->card, true };
+			io->net[d->unit] = (struct pc_net){ NULL, d->card, true, NULL };
 		} else if (d->window == SIO_NO_WINDOW) {
 			continue;
 		} else if (d->kind == SIO_DEV_BLK && d->unit < PC_MAX_DISKS &&
@@ -74,6 +78,15 @@ void pv_start(struct pc_io *io)
 			pv.disk[pv.n_disks++] = b;
 			io->disk[d->unit] = (struct pc_disk){ &b->blk, d->serial, d->model, false };
 		} else if (d->kind == SIO_DEV_NET && d->unit < SIO_MAX_NETS &&
+			   d->card == SIO_NET_VIRTIO && pv.n_pass < SIO_MAX_NETS) {
+			struct virtio_pass *p = fw_alloc(sizeof(*p), 64);
+
+			if (virtio_pass_init(p, &env, window, VIRTIO_ID_NET))
+				fw_panic("network %u: no device in its window", d->unit);
+			pv.pass_window[pv.n_pass] = (uint8_t)d->window;
+			pv.pass[pv.n_pass++] = p;
+			io->net[d->unit] = (struct pc_net){ .card = d->card, .virtio = &p->dev };
+		} else if (d->kind == SIO_DEV_NET && d->unit < SIO_MAX_NETS &&
 			   !io->net[d->unit].net && pv.n_nets < SIO_MAX_NETS) {
 			struct virtio_net *n = fw_alloc(sizeof(*n), 64);
 
@@ -82,7 +95,7 @@ void pv_start(struct pc_io *io)
 					 d->unit);
 			pv.net_window[pv.n_nets] = (uint8_t)d->window;
 			pv.net[pv.n_nets++] = n;
-			io->net[d->unit] = (struct pc_net){ &n->net, d->card, false };
+			io->net[d->unit] = (struct pc_net){ &n->net, d->card, false, NULL };
 		} else if (d->kind == SIO_DEV_CONSOLE && !pv.console) {
 			pv.console = fw_alloc(sizeof(*pv.console), 64);
 			if (virtio_console_init(pv.console, &env, window))
@@ -119,4 +132,7 @@ void pv_events(uint64_t e)
 	for (unsigned i = 0; i < pv.n_nets; i++)
 		if (e >> pv.net_window[i] & 1)
 			virtio_net_event(pv.net[i]);
+	for (unsigned i = 0; i < pv.n_pass; i++)
+		if (e >> pv.pass_window[i] & 1)
+			virtio_pass_event(pv.pass[i]);
 }

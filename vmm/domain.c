@@ -149,6 +149,7 @@ static const struct {
 	[NETDEV_RTL8139C] = { "pxe-rtl8139.rom", "pci10ec,8139.rom" },
 	[NETDEV_E1000] = { "pxe-e1000.rom", "pci8086,100e.rom" },
 	[NETDEV_NE2K_PCI] = { "pxe-ne2k_pci.rom", "pci10ec,8029.rom" },
+	[NETDEV_VIRTIO] = { "pxe-virtio.rom", "pci1af4,1041.rom" },
 };
 
 static int add_roms(struct domain *d)
@@ -394,7 +395,10 @@ static void attach_devices(struct domain *d)
 	}
 	h = d->home[d->opt->place[SIO_PLACE_NET]];
 	for (unsigned i = 0; i < d->opt->n_nets; i++) {
-		net_attach(d->net[i], &h->host, h->n_windows);
+		/* The guest's own driver has queues in its RAM, and must not name private memory. */
+		net_attach(d->net[i],
+			   d->opt->net[i].model == NETDEV_VIRTIO ? &h->guest_host : &h->host,
+			   h->n_windows);
 		home_add_window(h, net_vmmio(d->net[i]));
 		if (d->opt->verbose)
 			msg("net%u: %s", i, net_where(d->net[i]));

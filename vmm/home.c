@@ -502,6 +502,7 @@ static const struct {
 	[NETDEV_E1000] = { SIO_NET_E1000, 0x36000 },
 	[NETDEV_NE2K_PCI] = { SIO_NET_NE2K_PCI, 0x20000 },
 	[NETDEV_NE2K_ISA] = { SIO_NET_NE2K_ISA, 0x20000 },
+	[NETDEV_VIRTIO] = { SIO_NET_VIRTIO, 0x1000 },
 };
 
 /* The page tables of a firmware without 1 GiB pages come out of its heap. */
@@ -563,10 +564,13 @@ struct home *home_create(struct domain *d, enum home_kind kind, uint32_t places)
 	add_range(&h->vmem, 0, d->ram_low, d->win);
 	if (d->ram_high)
 		add_range(&h->vmem, GUEST_HIGH, d->ram_high, d->win + GUEST_HIGH);
+	h->guest_vmem = h->vmem;
 	add_range(&h->vmem, SIO_PRIV_BASE, h->priv_size, h->priv);
 	h->host = (struct vmmio_host){
 		.mem = &h->vmem, .signal = io_signal, .message = on_message, .ctx = h
 	};
+	h->guest_host = h->host;
+	h->guest_host.mem = &h->guest_vmem;
 	for (unsigned i = 0; i <= d->n_vcpus; i++) {
 		h->ctx[i].h = h;
 		h->ctx[i].id = i;

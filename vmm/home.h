@@ -111,8 +111,8 @@ struct home {
 
 	struct vmmio *window[SIO_MAX_VIRTIO];
 	unsigned n_windows;
-	struct vmem vmem;
-	struct vmmio_host host;
+	struct vmem vmem, guest_vmem; /* all of it; what a driver of the guest's may name */
+	struct vmmio_host host, guest_host;
 
 	/* companion.c */
 	int vm;

@@ -35,8 +35,8 @@ static const char usage_text[] =
 	"                       slave, in this order; a raw image or a block device\n"
 	"  --net BACKEND[,model=CARD][,mac=MAC][,pcap=FILE]\n"
 	"                       a network card, up to 8; BACKEND is user (passt), tap[,ifname=NAME][,vhost=on]\n"
-	"                       or stream:PATH[,connect]; CARD is rtl8139, rtl8139c, e1000, ne2k_pci or\n"
-	"                       ne2k_isa (rtl8139)\n"
+	"                       or stream:PATH[,connect]; CARD is rtl8139, rtl8139c, e1000, ne2k_pci,\n"
+	"                       ne2k_isa or virtio (rtl8139)\n"
 	"  --boot DEV           what the BIOS tries first: disk or net, by PXE (disk)\n"
 	"  --mem SIZE           guest RAM, with K, M or G (512M)\n"
 	"  --smp N              vCPUs, 1 to 8 (1)\n"
@@ -164,9 +164,6 @@ static int parse_net(struct options *o, const char *arg)
 		return bad("--net: at most %u", SIO_MAX_NETS);
 	if (net_parse_opts(arg, n, err, sizeof(err)))
 		return bad("--%s", err);
-	if (n->model == NETDEV_VIRTIO)
-		return bad(
-			"--net: model=virtio, the PV device given to the guest itself, is not there yet");
 	n->index = o->n_nets++;
 	for (unsigned i = 0; i < o->n_nets; i++)
 		isa += o->net[i].model == NETDEV_NE2K_ISA;

@@ -26,7 +26,7 @@ enum xen_hypercall {
 };
 
 #define XEN_HVMOP_GET_PARAM 1u
-enum xen_hvm_param {
+enum xen_param {
 	XEN_PARAM_STORE_PFN = 1,
 	XEN_PARAM_STORE_EVTCHN = 2,
 	XEN_PARAM_CONSOLE_PFN = 17,
@@ -118,11 +118,11 @@ enum blkif_op {
 	BLKIF_DISCARD = 5,
 	BLKIF_INDIRECT = 6,
 };
-#define BLKIF_RSP_EOPNOTSUPP (-2)
-#define BLKIF_RSP_OKAY       0
-#define BLKIF_MAX_SEGS       11u /* in the request itself */
-#define BLKIF_INFO_CDROM     1u
-#define BLKIF_INFO_READONLY  4u
+#define BLKIF_RSP_UNSUPP    (-2)
+#define BLKIF_RSP_OK        0
+#define BLKIF_MAX_SEGS      11u /* in the request itself */
+#define BLKIF_INFO_CDROM    1u
+#define BLKIF_INFO_READONLY 4u
 
 struct blkif_seg { /* whole sectors of one page */
 	uint32_t gref;

@@ -18,7 +18,7 @@ bool xen_yield(struct xen *x, uint64_t deadline)
 	return x->env->now_ns(x->env->ctx) < deadline;
 }
 
-uint64_t xen_param(struct xen *x, enum xen_hvm_param p)
+uint64_t xen_param(struct xen *x, enum xen_param p)
 {
 	struct xen_hvm_get_param a = { .domid = XEN_DOMID_SELF, .index = p };
 

@@ -61,7 +61,7 @@ int xen_restored(struct xen *x);
 void xen_log(const struct xen *x, const char *text);
 /* Lets others run.  False: the deadline (of env->now_ns) is over. */
 bool xen_yield(struct xen *x, uint64_t deadline);
-uint64_t xen_param(struct xen *x, enum xen_hvm_param p);
+uint64_t xen_param(struct xen *x, enum xen_param p);
 void xen_send(struct xen *x, uint32_t port); /* of the guest's channels, at once */
 
 /* n grants in a row, for good; UINT32_MAX: there are no more.  Numbers are the firmware's: xen_ref() is

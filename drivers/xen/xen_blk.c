@@ -290,9 +290,9 @@ static void finish(struct xen_blk *b, unsigned n, int status)
 {
 	struct xen_blk_slot *s = &b->slot[n];
 	struct xen_blk_req *q = &b->req[s->req];
-	int err = status == BLKIF_RSP_OKAY       ? BLK_OK :
-		  status == BLKIF_RSP_EOPNOTSUPP ? BLK_EUNSUPP :
-						   BLK_EIO;
+	int err = status == BLKIF_RSP_OK     ? BLK_OK :
+		  status == BLKIF_RSP_UNSUPP ? BLK_EUNSUPP :
+					       BLK_EIO;
 
 	end_grants(b, n);
 	for (unsigned i = 0; i < s->n_bounce && q->r->op == BLK_READ && !err; i++) {

@@ -210,9 +210,8 @@ _Noreturn void xen_boot(const struct start_info *si)
 		die("selfio: this Xen does not reflect, or not for this domain\n");
 	/* All ports: which of them belong to a model is known to the machine, and the rest are few. */
 	slot = (struct sio_xen_slot_shared *)linked(xen_slots);
-	slot->ops[0] = (struct sio_xen_op){
-		SIO_XEN_OP_MAP, SIO_XEN_MAP_ARG(SIO_SPACE_PIO, 0, 0), 0, 0x10000
-	};
+	slot->ops[0] = (struct sio_xen_op){ SIO_XEN_OP_MAP, SIO_XEN_MAP_ARG(SIO_SPACE_PIO, 0, 0), 0,
+					    0x10000 };
 	slot->n_ops = 1;
 	xen_hypercall(XEN_HC_HVM, HVMOP_reflect_flush, NULL, 0);
 	xen_to_bios();

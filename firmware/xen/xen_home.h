@@ -31,12 +31,14 @@ long xen_hypercall(unsigned nr, unsigned long a, const void *b, unsigned long c)
 void xen_say(const char *text, size_t n); /* to Xen's log */
 _Noreturn void xen_shutdown(unsigned reason);
 struct sio_xen_slot_shared *xen_slot_of(unsigned context);
-void xen_leave(struct sio_slot_shared *s, unsigned op); /* with the slot's operations and its answer */
+void xen_leave(struct sio_slot_shared *s,
+	       unsigned op); /* with the slot's operations and its answer */
 /* One operation at once; its b afterwards. */
 uint64_t xen_op(uint32_t code, uint32_t arg, uint64_t a);
 
 /* pv.c */
-void pv_text(const char *prefix, const char *text, size_t n); /* a line for the console or Xen's log */
+void pv_text(const char *prefix, const char *text,
+	     size_t n); /* a line for the console or Xen's log */
 
 /* entry.S, and the linker script */
 extern char xen_hypercall_page[], xen_slots[], xen_shared[], xen_shared_info[], xen_image_end[];

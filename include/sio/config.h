@@ -31,6 +31,7 @@ enum sio_net_card {
 	SIO_NET_E1000 = 3,
 	SIO_NET_NE2K_PCI = 4,
 	SIO_NET_NE2K_ISA = 5,
+	SIO_NET_VIRTIO = 6, /* the device itself, over PCI */
 };
 #define SIO_MAX_NETS 8u
 

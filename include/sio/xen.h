@@ -125,8 +125,8 @@ struct sio_xen_slot_shared {
 	uint64_t answer; /* the value of a read */
 	uint32_t n_ops;  /* 0 again when they are done */
 	uint32_t flags;  /* SIO_XEN_FORWARD; 0 again when seen */
-	uint32_t eoi;    /* SIO_XEN_EVENT_EOI: its vector; only in domains without an IOAPIC of Xen's */
-	uint32_t taken;  /* SIO_XEN_EVENT_TAKEN: its vector */
+	uint32_t eoi; /* SIO_XEN_EVENT_EOI: its vector; only in domains without an IOAPIC of Xen's */
+	uint32_t taken; /* SIO_XEN_EVENT_TAKEN: its vector */
 	struct sio_xen_op ops[SIO_XEN_MAX_OPS];
 };
 

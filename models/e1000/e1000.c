@@ -37,6 +37,15 @@ static const struct dev_region regions[] = {
 	[R_CFG] = { "cfg", DEV_PCICFG, 0, PCI_CFG_SIZE, DEV_SIZE_1 | DEV_SIZE_2 | DEV_SIZE_4 },
 };
 
+/* What a driver writes and then reads another register, or need not take effect at once: interrupts off (it has read
+ * ICR, which took the line back), throttling, descriptors that are ready again.  Not IMS, after which not all drivers
+ * read, nor TDT: frames would wait. */
+static const struct dev_fast fast[] = {
+	{ .kind = DEV_POSTED, .region = R_MEM, .offset = ITR, .len = 4, .own = DEV_NO_SHADOW },
+	{ .kind = DEV_POSTED, .region = R_MEM, .offset = IMC, .len = 4, .own = DEV_NO_SHADOW },
+	{ .kind = DEV_POSTED, .region = R_MEM, .offset = RDT, .len = 4, .own = DEV_NO_SHADOW },
+};
+
 /* Registers with fewer bits than 32, that only hold what is written. */
 static const struct {
 	uint16_t off;
@@ -429,6 +438,8 @@ const struct dev_class e1000_class = {
 	.n_regions = sizeof(regions) / sizeof(regions[0]),
 	.n_irqs = 1,
 	.n_timers = N_TIMERS,
+	.fast = fast,
+	.n_fast = sizeof(fast) / sizeof(fast[0]),
 	.init = e1000_init,
 	.reset = e1000_reset,
 	.access = e1000_access,

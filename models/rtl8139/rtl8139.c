@@ -118,6 +118,14 @@ static const struct dev_region regions[] = {
 	[R_CFG] = { "cfg", DEV_PCICFG, 0, PCI_CFG_SIZE, SIZES },
 };
 
+/* Addresses of frames to come, and in C mode how far the ring has been read.  Not ISR and IMR, as in the NE2000. */
+#define POSTED(r)                                                                               \
+	{ .kind = DEV_POSTED, .region = r, .offset = TSAD0, .len = 16, .own = DEV_NO_SHADOW },  \
+	{                                                                                       \
+		.kind = DEV_POSTED, .region = r, .offset = CAPR, .len = 2, .own = DEV_NO_SHADOW \
+	}
+static const struct dev_fast fast[] = { POSTED(R_IO), POSTED(R_MEM) };
+
 static void update_line(struct rtl8139 *d)
 {
 	d->state.line = (reg16(d, ISR) & reg16(d, IMR)) != 0;
@@ -251,9 +259,9 @@ static void refresh(struct rtl8139 *d, const struct dev_access *a)
 	}
 	if (a->offset + a->size > MSR && a->offset < CSCR + 2) { /* the PHY */
 		bool up = d->state.link, an = reg16(d, BMCR) & BMCR_ANE;
-		bool fast = an ? reg16(d, ANAR) & AN_100 : reg16(d, BMCR) & BMCR_SPEED;
+		bool fast_phy = an ? reg16(d, ANAR) & AN_100 : reg16(d, BMCR) & BMCR_SPEED;
 
-		reg[MSR] = 0x10 | (up ? 0 : MSR_LINKB) | (fast ? 0 : MSR_SPEED_10);
+		reg[MSR] = 0x10 | (up ? 0 : MSR_LINKB) | (fast_phy ? 0 : MSR_SPEED_10);
 		set_reg(d, BMSR, 0x7809 | (up ? BMSR_LINK : 0) | (up && an ? BMSR_DONE : 0), 2);
 		set_reg(d, ANLPAR, up && an ? 0x45e1 : 0, 2);
 		set_reg(d, ANER, up && an ? 1 : 0, 2);
@@ -602,6 +610,8 @@ const struct dev_class rtl8139_class = {
 	.n_regions = sizeof(regions) / sizeof(regions[0]),
 	.n_irqs = 1,
 	.n_timers = 2,
+	.fast = fast,
+	.n_fast = sizeof(fast) / sizeof(fast[0]),
 	.init = rtl_init,
 	.reset = rtl_reset,
 	.access = rtl_access,

@@ -46,7 +46,14 @@ PROGRAMS = {
     'reset': (1, 2),
     'uart': (1,),
     'smp': (1, 2, 4),
+    'net-e1000': (1,),
+    'net-rtl8139c': (1,),
+    'net-ne2k': (1,),
 }
+
+# Programs that have a card: a wire whose other end nobody takes.
+CARDS = {'net-e1000': 'e1000', 'net-rtl8139c': 'rtl8139c', 'net-ne2k': 'ne2k_pci'}
+MAC = '52:54:00:00:00:07'
 
 # The first is what the others are compared with.
 VARIANTS = {
@@ -118,6 +125,9 @@ def command(variant, rom, smp, disks, out, selfio):
     cmd = [program or selfio, 'run', '--bios', rom, '--mem', '64M', '--smp', str(smp), '--console', 'file:' + out]
     for d in disks:
         cmd += ['--disk', d]
+    model = CARDS.get(os.path.basename(rom).removesuffix('.rom'))
+    if model:
+        cmd += ['--net', 'stream:%s.wire,model=%s,mac=%s' % (out, model, MAC)]
     return cmd + args
 
 

@@ -20,6 +20,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "lib/virtio.h"
 #include "boards/pc.h"
 #include "sio/slot.h"
 
@@ -75,6 +76,10 @@ struct host {
 	unsigned n_gsi; /* changes of them */
 	struct disk disk[N_DISKS];
 	struct line console, debugcon;
+	struct behind {
+		struct virtio_dev dev;
+		struct host *h;
+	} behind; /* a PV device that answers anything */
 	uint64_t now;
 	uint32_t noise;
 	unsigned sink; /* what is read goes here, so that it is read */
@@ -861,6 +866,8 @@ static void pass_time(struct host *h)
 		t = h->m->next_ns - 1;
 	if (t > h->m->now_ns)
 		h->now = h->m->now_ns = t;
+	if (h->behind.dev.event && noise(h) < 16)
+		h->behind.dev.event(h->behind.dev.owner);
 }
 
 static void step_reset(struct host *h)
@@ -891,6 +898,19 @@ static void (*const steps[])(struct host *) = {
 	step_disk,   step_all_disks, step_port,     step_i8042,  step_reset, step_posted,
 	step_posted, step_posted,
 };
+
+static uint32_t behind_read(struct virtio_dev *v, uint32_t reg)
+{
+	struct host *h = ((struct behind *)v)->h;
+
+	CHECK(reg % 4 == 0 && reg < VIRTIO_MMIO_CONFIG + sizeof(struct virtio_net_config));
+	return reg == VIRTIO_MMIO_DEVICE_ID ? VIRTIO_ID_NET : noise(h) * 0x1010101u;
+}
+
+static void behind_write(struct virtio_dev *v, uint32_t reg, uint32_t val)
+{
+	CHECK(reg % 4 == 0 && reg < VIRTIO_MMIO_CONFIG);
+}
 
 static int build(struct host *h)
 {
@@ -938,6 +958,8 @@ static int build(struct host *h)
 			continue;
 		io.disk[i] = (struct pc_disk){ &d->blk, "SIO00001", "selfio IDE disk", false };
 	}
+	h->behind = (struct behind){ { behind_read, behind_write, NULL, NULL }, h };
+	io.net[0] = (struct pc_net){ .card = SIO_NET_VIRTIO, .virtio = &h->behind.dev };
 	h->console.chr = h->debugcon.chr =
 		(struct chr){ .write = line_write, .read = line_read, .room = line_room };
 	h->console.h = h->debugcon.h = h;

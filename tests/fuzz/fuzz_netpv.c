@@ -46,9 +46,26 @@ static void port_lost(struct net_dev *nd, int error)
 {
 }
 
+/* As much less as the frame itself says. */
+static size_t port_unpad(const uint8_t *frame, size_t len)
+{
+	CHECK(len >= 14 && len <= NET_PADDED);
+	return len - frame[len - 1] % (len - 13);
+}
+
 static const struct net_port_ops ports[2] = {
-	{ true, port_open, port_nothing, port_nothing, port_lost, NULL, port_nothing },
-	{ false, port_open, port_nothing, port_nothing, port_lost, NULL, port_nothing },
+	{ .stream = true,
+	  .open = port_open,
+	  .start = port_nothing,
+	  .event = port_nothing,
+	  .lost = port_lost,
+	  .unpad = port_unpad,
+	  .close = port_nothing },
+	{ .open = port_open,
+	  .start = port_nothing,
+	  .event = port_nothing,
+	  .lost = port_lost,
+	  .close = port_nothing },
 };
 
 static void set_up(void)

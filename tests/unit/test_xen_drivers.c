@@ -177,7 +177,7 @@ static void back_run(struct back *b)
 		case BLKIF_FLUSH:
 		case BLKIF_WRITE_BARRIER:
 			assert_int_equal(r.n_seg, 0);
-			a.status = b->bad_flush ? BLKIF_RSP_EOPNOTSUPP : 0;
+			a.status = b->bad_flush ? BLKIF_RSP_UNSUPP : 0;
 			break;
 		case BLKIF_DISCARD: memset(b->data + r.sector * 512, 0, r.u.n_sectors * 512); break;
 		default: fail_msg("operation %u", r.op);
@@ -1093,6 +1093,59 @@ static void test_mix(void **state)
 	stop();
 }
 
+/* A back end and a xenstored that answer at random: every request ends once, nothing else is touched. */
+static void test_liars(void **state)
+{
+	unsigned seed = 7, gone = 0;
+
+	for (unsigned round = 0; round < 200; round++) {
+		struct job j[XEN_BLK_DEPTH];
+		struct blkif_ring_shared *r;
+		char text[XEN_STORE_TEXT] = { 0 };
+
+		begin();
+		f.back[0].hold = true;
+		r = f.back[0].ring;
+		for (unsigned i = 0; i < XEN_BLK_DEPTH; i++) {
+			job_init(&j[i], i % 3 ? BLK_READ : BLK_WRITE, i, 1 + 40 * i,
+				 0x10000 + i * 0x10000 + i % 2, 3000);
+			assert_int_equal(blk_submit(&disk[0].blk, &j[i].r), 0);
+		}
+		xen_blk_service(&disk[0]);
+		for (unsigned step = 0; step < 100 && disk[0].n_req; step++) {
+			seed = seed * 1103515245 + 12345;
+			r->ring[r->rsp_prod % BLKIF_RING].rsp = (struct blkif_response_shared){
+				.id = round % 2 ? step % XEN_BLK_SLOTS : (seed >> 8) % 9,
+				.status = (int16_t)((seed >> 16) % 4 ? 0 : seed >> 20),
+			};
+			r->rsp_prod += (seed >> 28) < 15 ? 1 : (seed >> 12) % 40;
+			r->req_event = seed;
+			if (round % 4 == 3)
+				disk[0].x->grant[(seed >> 10) % x.n_taken].flags ^= 1u
+										    << (seed >> 27);
+			xen_blk_service(&disk[0]);
+		}
+		gone += disk[0].broken;
+		r->rsp_prod = disk[0].rsp_cons + 1000;
+		xen_blk_service(&disk[0]);
+		for (unsigned i = 0; i < XEN_BLK_DEPTH; i++)
+			assert_int_equal(j[i].done, 1);
+
+		f.flood = true;
+		f.now = 0;
+		for (unsigned i = 0; i < XEN_STORE_RING; i++) {
+			seed = seed * 1103515245 + 12345;
+			f.ram[STORE + XEN_STORE_RING + i] = seed >> 24 > 40 ? 0 :
+									      (uint8_t)(seed >> 16);
+		}
+		((struct xen_store_shared *)(f.ram + STORE))->rsp_prod += seed >> 21;
+		xen_store_list(&x, "dir", text);
+		assert_int_equal(text[XEN_STORE_TEXT - 1], 0);
+		stop();
+	}
+	assert_in_range(gone, 50, 200);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -1103,6 +1156,7 @@ int main(void)
 		cmocka_unit_test(test_no_disk),       cmocka_unit_test(test_no_xen),
 		cmocka_unit_test(test_store_hostile), cmocka_unit_test(test_restored),
 		cmocka_unit_test(test_console),       cmocka_unit_test(test_mix),
+		cmocka_unit_test(test_liars),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

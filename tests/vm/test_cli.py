@@ -97,7 +97,7 @@ def cli_options(t):
         c.one(f"--smp '{v}'", [*ok, "--smp", v], "--smp")
     for v in ("", "halt", "resett"):
         c.one(f"--on-panic '{v}'", [*ok, "--on-panic", v], "--on-panic")
-    for v in ("", "slirp", "user,model=ne3000", "user,model=virtio", "user,mac=1:2", "user,mac=01:00:00:00:00:01",
+    for v in ("", "slirp", "user,model=ne3000", "user,mac=1:2", "user,mac=01:00:00:00:00:01",
               "tap,ifname=", "stream:", "stream:x,vhost=on", "tap,vhost=on,pcap=x", "user,,"):
         c.one(f"--net '{v}'", [*ok, "--net", v], "--net")
     c.one("nine cards", [*ok, *["--net", "stream:x"] * 9], "at most 8")

@@ -38,16 +38,24 @@ mem=
 for test in "$@"; do
 	name=${test%%=*} expected=${test#*=}
 	image=$kernel
-	[ "$name" != save ] || image=${kernel%.elf}-save.elf
+	disk=
 	case $name in
-	blkfront) # hda is the firmware's, xvda would be a guest's
+	*save) image=${kernel%.elf}-$name.elf ;;
+	esac
+	case $name in
+	blkfront*) # hda is the firmware's, xvda would be a guest's
+		rm -f /tmp/hda.img
 		truncate -s 8M /tmp/hda.img
 		losetup /dev/loop7 /tmp/hda.img
-		how='type = "pvh"
-		kernel = "'${kernel%.elf}-blkfront.elf'"
-		disk = [ "format=raw,vdev=hda,access=rw,target=/dev/loop7" ]'
+		disk='disk = [ "format=raw,vdev=hda,access=rw,target=/dev/loop7" ]'
 		;;
-	hvm | save) # the image takes hvmloader's place
+	esac
+	case $name in
+	blkfront)
+		how='type = "pvh"
+		kernel = "'${kernel%.elf}-blkfront.elf'"'
+		;;
+	hvm | *save) # the image takes hvmloader's place
 		how='type = "hvm"
 		firmware_override = "'$image'"
 		device_model_version = "qemu-xen"
@@ -66,6 +74,7 @@ for test in "$@"; do
 	cat >/tmp/domain.cfg <<-CFG
 	name = "sio"
 	$how
+	$disk
 	memory = 32
 	vcpus = 2
 	tsc_mode = "native"
@@ -79,14 +88,15 @@ for test in "$@"; do
 		xl destroy sio 2>/dev/null
 	done
 	log=
-	if [ "$name" = save ]; then
+	if [[ $name = *save ]]; then
 		for ((end = SECONDS + 20; SECONDS < end;)); do
 			log+=$(xl dmesg -c)$'\n'
 			! grep -q READY <<<"$log" || break
 			sleep 0.2
 		done
-		timeout 60 xl save sio /tmp/saved >/tmp/xl.log 2>&1 && timeout 60 xl restore /tmp/saved >>/tmp/xl.log 2>&1 ||
-			sed 's/^/    xl: /' /tmp/xl.log
+		timeout 60 xl save sio /tmp/saved >/tmp/xl.log 2>&1 &&
+			{ [ -z "$disk" ] || losetup /dev/loop7 || losetup /dev/loop7 /tmp/hda.img; } >>/tmp/xl.log 2>&1 &&
+			timeout 60 xl restore /tmp/saved >>/tmp/xl.log 2>&1 || sed 's/^/    xl: /' /tmp/xl.log
 	fi
 	# Until it is gone, or has ended and waits for an xl that died.
 	for ((end = SECONDS + 40; SECONDS < end;)); do
@@ -113,7 +123,8 @@ for test in "$@"; do
 	end) grep -q '^(d[0-9]*) END' <<<"$log" && [ "$lines" = 0 ] || ok=no ;;
 	crash) ! grep -q '^(d[0-9]*) \(END\|FAIL\)' <<<"$log" && [ "$lines" = 1 ] || ok=no ;;
 	esac
-	if [ "$name" = blkfront ]; then
+	if [ -n "$disk" ]; then
+		losetup -d /dev/loop7 2>/dev/null # (xl's script has done it already)
 		sync
 		check_pattern /tmp/hda.img || ok=no
 	fi

@@ -56,6 +56,8 @@ fw_entry:
 	mov	$fw_stack_end, %esp
 3:	mov	32(%esi), %eax	/* req.events */
 	or	%eax, fw_events
+	mov	36(%esi), %eax
+	or	%eax, fw_events + 4
 	incl	fw_count
 	mov	$27, %ebx	/* HVMOP_reflect_return */
 	xor	%ecx, %ecx

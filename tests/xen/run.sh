@@ -14,7 +14,7 @@ xen_dir=${SIO_XEN:-$root/build/xen}
 
 variant=debug times=
 tests=(
-	without=end all=end hvm=end save=end flood=end slot-page-gone=end blkfront=end
+	without=end all=end hvm=end save=end flood=end slot-page-gone=end blkfront=end blkfront-save=end
 	entry-no-ram=crash slots-no-ram=crash slots-unaligned=crash shared-no-ram=crash
 	return-without-setup=crash return-without-entry=crash entry-garbage=crash
 	nested-port=crash nested-memory=crash jump-nowhere=crash guest-overwrites-firmware=crash
@@ -65,12 +65,21 @@ build() { # OUTPUT [OPTION...]
 }
 build "$kernel"
 build "${kernel%.elf}-save.elf" -DHVM_NAME='"save"'
-# The firmware's drivers, in 64-bit mode.
-gcc -std=gnu17 -O2 -ffreestanding -fno-pic -no-pie -fno-stack-protector -mgeneral-regs-only -mno-red-zone \
-	-fcf-protection=none -fno-asynchronous-unwind-tables -Wall -Wextra -Wshadow -Wno-unused-parameter -Werror \
-	-I "$root" -I "$root/include" -nostdlib -static -Wl,--build-id=none -Wl,-z,noexecstack \
-	-Wl,--no-warn-rwx-segments -Wl,-T,"$root/tests/xen/link.ld" "$root/tests/xen/entry64.S" \
-	"$root/tests/xen/blkfront.c" "$root"/drivers/xen/*.c "$root/lib/fmt.c" -o "${kernel%.elf}-blkfront.elf"
+# The firmware's drivers, in 64-bit mode. What takes hvmloader's place is a 32-bit file.
+build64() { # OUTPUT [OPTION...]
+	gcc -std=gnu17 -O2 -ffreestanding -fno-pic -no-pie -fno-stack-protector -mgeneral-regs-only -mno-red-zone \
+		-fcf-protection=none -fno-asynchronous-unwind-tables -Wall -Wextra -Wshadow -Wno-unused-parameter \
+		-Werror "${@:2}" -I "$root" -I "$root/include" -nostdlib -static -Wl,--build-id=none \
+		-Wl,-z,noexecstack -Wl,--no-warn-rwx-segments -Wl,-T,"$root/tests/xen/link.ld" \
+		"$root/tests/xen/entry64.S" "$root/tests/xen/blkfront.c" "$root"/drivers/xen/*.c "$root/lib/fmt.c" -o "$1"
+}
+build64 "${kernel%.elf}-blkfront.elf"
+build64 "${kernel%.elf}-blkfront-save.elf" -DSAVE
+objcopy -O elf32-i386 "${kernel%.elf}-blkfront-save.elf"
+
+# What they know of Xen is what Xen's own headers say.
+gcc -std=gnu17 -fsyntax-only -Wall -Wextra -Werror -I "$root" -isystem "$xen_dir/root/usr/include" \
+	"$root/tests/xen/abi.c" || die "drivers/xen/abi.h is not Xen's ABI"
 
 lab() {
 	"$root/tools/xen/lab.sh" "$@" 2>&1 || echo "FAIL the lab ended with status $?"

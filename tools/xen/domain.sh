@@ -27,6 +27,7 @@ while [ $# -gt 0 ]; do
 	esac
 	shift
 done
+[ ${#disks[@]} -le 4 ] || die "four disks at most"
 [ -f "$kernel" ] || die "$kernel is not there: ./dev build"
 [ -f "$ramdisk" ] || die "$ramdisk is not there (Debian: package seabios)"
 
@@ -48,8 +49,8 @@ cfg=/tmp/sio.cfg
 	CFG
 	printf 'disk = [ '
 	for i in "${!disks[@]}"; do
-		printf '"format=raw,vdev=hd%c,access=rw,target=%s", ' "$(printf '\\x%x' $((97 + i)))" "${disks[$i]}" |
-			sed "s/hd./hd$(printf "\\x$(printf %x $((97 + i)))")/"
+		letters=abcd
+		printf '"format=raw,vdev=hd%s,access=rw,target=%s", ' "${letters:i:1}" "${disks[$i]}"
 	done
 	echo ']'
 } >"$cfg"
@@ -70,24 +71,24 @@ while :; do
 	fi
 	console=$!
 	echo "domain.sh: $(xl list sio | awk 'NR == 2 { printf "domain %s, %s MiB, %s vCPUs", $2, $3, $4 }')"
-	shown=
+	shown='' began=$SECONDS
 	while [ $SECONDS -lt $end ]; do
 		s=$(state)
 		case $s in '' | *[sc]-*) break ;; esac
-		if [ -z "$shown" ] && [ -n "${SIO_SHOW:-}" ]; then
+		if [ -z "$shown" ] && [ $SECONDS -gt $((began + 15)) ]; then
 			shown=yes
-			"$SIO_SHOW"
+			xl list
+			echo "domain.sh: device models in dom0: $(pgrep -c qemu || true)"
 		fi
 		sleep 0.5
 	done
 	sleep 1
 	kill $console 2>/dev/null
-	reason=$(xenstore-read "/local/domain/$(xl domid sio)/control/shutdown" 2>/dev/null)
-	code=$(xl list -l sio 2>/dev/null | sed -n 's/.*"shutdown_reason": *"\?\([a-z0-9]*\)"\?.*/\1/p')
+	code=$(xl list -v sio 2>/dev/null | awk 'NR == 2 { print $8 }') # 0: power off, 1: reboot, 3: crash
 	xl destroy sio
 	case ${code:-$s} in
-	poweroff) status=0 && break ;;
-	reboot)
+	0) status=0 && break ;;
+	1)
 		[ "$reboots" -gt 0 ] || break
 		reboots=$((reboots - 1))
 		echo "domain.sh: reboot"
@@ -96,6 +97,6 @@ while :; do
 	*) break ;;
 	esac
 done
-[ $status = 0 ] || echo "domain.sh: the domain's state was '${s:-gone}' ${code:+($code) }${reason:-}; Xen's last messages:" >&2
+[ $status = 0 ] || echo "domain.sh: the domain's state was '${s:-gone}'${code:+, reason $code}; Xen's last messages:" >&2
 [ $status = 0 ] || xl dmesg | tail -n 40 >&2
 exit $status

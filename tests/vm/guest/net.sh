@@ -3,10 +3,12 @@
 #   dhcp          eth0 gets an address, and the server's (S) is where it came from; eth1 too
 #   ping          the server answers, with the smallest and the largest packets
 #   echo:N:MAX    N datagrams and back;   up:MIB, down:MIB   streams;   rr:S, flood:SIZE:S   figures
-#   link          waits for the carrier to go and to come back
+#   link          waits for the carrier to go and to come back (ne2k-pci knows of none: for answers to do so)
 #   reload:N      the module is unloaded and loaded again, N times;   ifdown:N   down and up under load
 #   bridge        eth0 and eth1 become ports of a bridge, until the console has a line
 #   jumbo:MTU     larger frames;   wait   until the console has a line
+#   soak          does what the console says, a word a line: go (mixed traffic from here on), down, reload,
+#                 calm (an end to it), count (frames, as the interface has them), move (some of each), end
 drivers=$1
 shift
 port=7001
@@ -17,7 +19,7 @@ fail() {
 	bad=1
 }
 
-trouble='transmit timed out|NETDEV WATCHDOG|Tx Unit Hang|reset adapter|Resetting|nobody cared|disabling IRQ'
+trouble='reset adapter|transmit timed out|NETDEV WATCHDOG|Tx Unit Hang|Resetting|nobody cared|disabling IRQ'
 trouble="$trouble|WARNING|Oops|BUG:|bogus packet|timeout waiting|Tx error|Rx error|mismatched read|PCI error|bad gso"
 look() {
 	dmesg | grep -iE "$trouble" >/tmp/trouble && {
@@ -58,10 +60,50 @@ unload() {
 carrier() { # IF WANTED: within 15 s
 	n=0
 	while [ "$(cat /sys/class/net/$1/carrier 2>/dev/null)" != "$2" ]; do
-		[ $n -lt 150 ] || { fail "$1: carrier is not $2"; return; }
+		[ $n -lt 150 ] || {
+			dmesg | tail -n 5
+			fail "$1: carrier is not $2"
+			return
+		}
 		sleep 0.1
 		n=$((n + 1))
 	done
+}
+
+answer() { # WANTED: 1 or 0, within 60 s; for drivers that know no carrier
+	n=0
+	while
+		got=0
+		ping -c 1 -W 1 $server >/dev/null && got=1
+		[ $got != "$1" ]
+	do
+		[ $n -lt 60 ] || {
+			fail "$n pings, and answers: $got"
+			return
+		}
+		sleep 0.2
+		n=$((n + 1))
+	done
+}
+
+counts() {
+	read -r rx </sys/class/net/eth0/statistics/rx_packets
+	read -r tx </sys/class/net/eth0/statistics/tx_packets
+	echo "SIO-COUNT $rx $tx"
+}
+
+# In the background, as long as /tmp/go is there: one kind of traffic again and again, and some of it fails.
+traffic() {
+	while [ -e /tmp/go ]; do
+		timeout 15 /tests/nettool "$@" >/dev/null 2>&1
+		sleep 0.3
+	done
+}
+
+calm() {
+	rm -f /tmp/go
+	killall nettool 2>/dev/null
+	wait
 }
 
 dhcp() { # IF
@@ -110,11 +152,13 @@ for step in "$@"; do
 		;;
 	link)
 		echo "SIO-LINK"
-		carrier eth0 0
+		wait=carrier\ eth0
+		[ $drivers != ne2k-pci ] || wait=answer
+		$wait 0
 		echo "SIO-LINK-DOWN"
-		carrier eth0 1
+		$wait 1
 		sleep 1
-		ping -c 2 -W 5 $server >/dev/null || fail "no answer after the link came back"
+		tool rr $server $port 1
 		;;
 	reload:*)
 		for _ in $(seq "$a"); do
@@ -155,6 +199,49 @@ for step in "$@"; do
 		ip link set eth0 mtu $a || fail "no MTU of $a"
 		carrier eth0 1
 		ping -c 3 -s $((a - 28)) -W 5 $server >/dev/null || fail "no answer to jumbo frames"
+		;;
+	soak)
+		word=
+		while [ "$word" != end ]; do
+			echo "SIO-SOAK"
+			read -r word
+			case $word in
+			go)
+				: >/tmp/go
+				/tests/nettool tso eth0 1
+				traffic down $server $port 2 &
+				traffic up $server $port 1 &
+				traffic echo $server $port 50 1472 &
+				traffic flood $server $port 200 1 &
+				;;
+			down)
+				ip link set eth0 down || fail "eth0 cannot be brought down"
+				ip link set eth0 up || fail "eth0 cannot be brought up"
+				;;
+			reload)
+				unload
+				load
+				dhcp eth0
+				;;
+			calm)
+				calm
+				carrier eth0 1
+				answer 1
+				# Linux's e1000 resets itself if frames wait when the link goes, on any hardware.
+				trouble=${trouble#reset adapter|}
+				look "in the storm"
+				/tests/nettool tso eth0 0 # or one frame out is counted as many
+				;;
+			count) counts ;;
+			move)
+				/tests/nettool down $server $port 1 &
+				/tests/nettool up $server $port 1 &
+				tool echo $server $port 100 1472
+				wait
+				;;
+			esac
+		done
+		calm
 		;;
 	wait)
 		echo "SIO-WAIT"

@@ -2,16 +2,20 @@
 /*
  * nettool - moves data over a network and looks at every byte of it; the same program at both ends.
  *
- *   nettool server PORT              until it is killed; TCP and UDP, IPv4
+ *   nettool server PORT [ADDRESS]    until it is killed; TCP and UDP, IPv4
  *   nettool up|down HOST PORT MIB    a TCP stream to the server, or from it
  *   nettool echo HOST PORT N MAX     N datagrams of 1 to MAX bytes, in turn, and back; some may get lost
  *   nettool rr HOST PORT SECONDS     1-byte requests and answers over TCP: how many a second
  *   nettool flood HOST PORT SIZE SECONDS   datagrams of SIZE bytes as fast as they go; how many arrive
+ *   nettool tso IF 0|1               switches TCP segmentation by the card off or on, if it has any
  *
  * A client prints "SIO-NET WHAT VALUE..." and ends with status 0 if all bytes were right.
  */
 #include <arpa/inet.h>
 #include <errno.h>
+#include <linux/ethtool.h>
+#include <linux/sockios.h>
+#include <net/if.h>
 #include <netinet/tcp.h>
 #include <poll.h>
 #include <pthread.h>
@@ -21,6 +25,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <time.h>
 #include <unistd.h>
@@ -167,7 +172,7 @@ static void *serve_udp(void *arg)
 	return NULL;
 }
 
-static int server(int port)
+static int server(int port, const char *address)
 {
 	struct sockaddr_in a = { .sin_family = AF_INET, .sin_port = htons((uint16_t)port) };
 	int tcp = tcp_socket(), udp = socket(AF_INET, SOCK_DGRAM, 0), one = 1, room = 4 << 20, fd;
@@ -175,6 +180,8 @@ static int server(int port)
 
 	setsockopt(tcp, SOL_SOCKET, SO_REUSEADDR, &one, sizeof(one));
 	setsockopt(udp, SOL_SOCKET, SO_RCVBUF, &room, sizeof(room));
+	if (address && inet_pton(AF_INET, address, &a.sin_addr) != 1)
+		die(address);
 	if (bind(tcp, (struct sockaddr *)&a, sizeof(a)) ||
 	    bind(udp, (struct sockaddr *)&a, sizeof(a)) || listen(tcp, 16))
 		die("bind");
@@ -291,6 +298,15 @@ static int flood(struct sockaddr_in *a, unsigned size, double seconds)
 	return r.good == 0 || r.good > sent;
 }
 
+static int tso(const char *name, bool on)
+{
+	struct ethtool_value v = { .cmd = ETHTOOL_STSO, .data = on };
+	struct ifreq ifr = { .ifr_data = (char *)&v };
+
+	strncpy(ifr.ifr_name, name, IFNAMSIZ - 1);
+	return ioctl(socket(AF_INET, SOCK_DGRAM, 0), SIOCETHTOOL, &ifr) && errno != EOPNOTSUPP;
+}
+
 int main(int argc, char **argv)
 {
 	struct sockaddr_in a = { .sin_family = AF_INET };
@@ -299,7 +315,9 @@ int main(int argc, char **argv)
 	setvbuf(stdout, NULL, _IOLBF, 0);
 	signal(SIGPIPE, SIG_IGN);
 	if (!strcmp(op, "server"))
-		return server(atoi(argv[2]));
+		return server(atoi(argv[2]), argv[3]);
+	if (argc == 4 && !strcmp(op, "tso"))
+		return tso(argv[2], atoi(argv[3]));
 	if (argc < 5 || inet_pton(AF_INET, argv[2], &a.sin_addr) != 1) {
 		printf("nettool: see the source for its use\n");
 		return 2;
