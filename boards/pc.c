@@ -195,6 +195,7 @@ static int make_tables(const struct pc_io *io, const struct machine_ops *ops, vo
 {
 	struct pc_tables_cfg t = {
 		.n_cpus = io->cfg->n_vcpus,
+		.apic_id_last = io->cfg->apic_id_last,
 		.low = io->cfg->ram[0].len,
 		.high = io->cfg->n_ram > 1 ? io->cfg->ram[1].len : 0,
 		.boot_menu = io->cfg->flags & SIO_CFG_BOOT_MENU,

@@ -269,6 +269,11 @@ static uint32_t build_fadt(const struct pc_tables_cfg *cfg, uint8_t *p, uint32_t
 	return sizeof(f);
 }
 
+static unsigned apic_id(const struct pc_tables_cfg *cfg, unsigned cpu)
+{
+	return cfg->apic_id_last ? cfg->apic_id_last / (cfg->n_cpus - 1) * cpu : cpu;
+}
+
 /* What KVM's in-kernel chips are: pins are IRQs, but for the PIT on pin 2. */
 static uint32_t build_madt(const struct pc_tables_cfg *cfg, uint8_t *p)
 {
@@ -288,7 +293,7 @@ static uint32_t build_madt(const struct pc_tables_cfg *cfg, uint8_t *p)
 	uint32_t len = sizeof(m);
 
 	for (unsigned i = 0; i < cfg->n_cpus; i++, len += sizeof(struct madt_lapic)) {
-		struct madt_lapic l = { 0, sizeof(l), (uint8_t)i, (uint8_t)i, 1 };
+		struct madt_lapic l = { 0, sizeof(l), (uint8_t)i, (uint8_t)apic_id(cfg, i), 1 };
 
 		memcpy(p + len, &l, sizeof(l));
 	}
@@ -447,7 +452,8 @@ static void add_platform(const struct pc_tables_cfg *cfg, struct pc_tables *t)
 	add_copy(cfg, t, FWCFG_UUID, NULL, cfg->uuid, sizeof(cfg->uuid));
 	add_copy(cfg, t, FWCFG_RAM_SIZE, NULL, &ram, sizeof(ram));
 	add_u16(cfg, t, FWCFG_NB_CPUS, NULL, n_cpus);
-	add_u16(cfg, t, FWCFG_MAX_CPUS, NULL, n_cpus);
+	/* Not how many there may be: one more than the highest APIC id. */
+	add_u16(cfg, t, FWCFG_MAX_CPUS, NULL, (uint16_t)(apic_id(cfg, cfg->n_cpus - 1) + 1));
 	add_u16(cfg, t, 0, "etc/boot-cpus", n_cpus);
 	add_u16(cfg, t, FWCFG_BOOT_MENU, NULL, cfg->boot_menu);
 	pc_add_item(t, FWCFG_IRQ0_OVERRIDE, NULL, &irq0_override, 1);
@@ -460,7 +466,9 @@ int pc_tables_build(const struct pc_tables_cfg *cfg, struct pc_tables *out)
 {
 	out->n = 0;
 	out->why = NULL;
-	if (!cfg->n_cpus || cfg->n_cpus > 255 || !cfg->low || cfg->low > PC_LOW_MAX) {
+	if (!cfg->n_cpus || cfg->n_cpus > 255 || cfg->apic_id_last > 254 ||
+	    (cfg->apic_id_last && cfg->apic_id_last < cfg->n_cpus - 1) ||
+	    (cfg->n_cpus == 1 && cfg->apic_id_last) || !cfg->low || cfg->low > PC_LOW_MAX) {
 		out->why = "processors or memory out of range";
 		return -1;
 	}

@@ -32,9 +32,11 @@ struct pc_file {
 };
 
 struct pc_tables_cfg {
-	unsigned n_cpus; /* 1 to 255; local APIC ids are 0 to n_cpus - 1 */
-	uint64_t low;    /* bytes of RAM from 0, at most PC_LOW_MAX, page-aligned */
-	uint64_t high;   /* bytes of RAM from PC_HIGH_BASE, or 0 */
+	unsigned n_cpus; /* 1 to 255 */
+	/* Of the last processor; the others are evenly below, from 0.  0: processor n has id n. */
+	unsigned apic_id_last;
+	uint64_t low;  /* bytes of RAM from 0, at most PC_LOW_MAX, page-aligned */
+	uint64_t high; /* bytes of RAM from PC_HIGH_BASE, or 0 */
 	uint8_t uuid[16];
 	unsigned disks; /* bit channel * 2 + drive: an IDE disk is there, to boot from in this order */
 	unsigned nets; /* bit n: a PCI card is in slot PC_NET_SLOT + n */

@@ -151,7 +151,7 @@ static void fill_config(struct sio_config *c, uint64_t low, uint64_t high)
 	while (c->n_vcpus < SIO_MAX_VCPUS &&
 	       xen_hypercall(XEN_HC_VCPU, VCPUOP_IS_UP, (void *)(uintptr_t)c->n_vcpus, 0) >= 0)
 		c->n_vcpus++;
-	c->apic_id_last = 2 * (c->n_vcpus - 1);
+	c->apic_id_last = 2 * (c->n_vcpus - 1); /* as Xen numbers them */
 	xen_hypercall(XEN_HC_VERSION, VERSION_HANDLE, c->uuid, 0);
 }
 

@@ -218,6 +218,8 @@ static void test_acpi(void **state)
 		unsigned lapics = 0, ios = 0, nmis = 0, over = 0;
 
 		cfg.vga = cfg.n_cpus & 1;
+		/* Xen's numbers: even ones. */
+		cfg.apic_id_last = cfg.n_cpus == 4 ? 6 : 0;
 		assert_int_equal(pc_tables_build(&cfg, &t), 0);
 		check_device(&t);
 		load(&l, &t);
@@ -264,7 +266,7 @@ static void test_acpi(void **state)
 			switch (p[0]) {
 			case 0:
 				assert_int_equal(p[2], lapics);
-				assert_int_equal(p[3], lapics);
+				assert_int_equal(p[3], cfg.n_cpus == 4 ? 2 * lapics : lapics);
 				assert_int_equal(get(p + 4, 4), 1);
 				lapics++;
 				break;
@@ -300,6 +302,7 @@ static void test_platform(void **state)
 
 	(void)state;
 	cfg.n_cpus = 3;
+	cfg.apic_id_last = 4;
 	cfg.boot_menu = true;
 	memcpy(cfg.uuid, "0123456789abcdef", 16);
 	cfg.file = files;
@@ -309,7 +312,7 @@ static void test_platform(void **state)
 	assert_memory_equal(find_key(&t, FWCFG_UUID)->data, cfg.uuid, 16);
 	assert_int_equal(get(find_key(&t, FWCFG_RAM_SIZE)->data, 8), 512u << 20);
 	assert_int_equal(value(&t, FWCFG_NB_CPUS), 3);
-	assert_int_equal(value(&t, FWCFG_MAX_CPUS), 3);
+	assert_int_equal(value(&t, FWCFG_MAX_CPUS), 5); /* one more than the last APIC id */
 	assert_int_equal(value(&t, FWCFG_BOOT_MENU), 1);
 	assert_int_equal(value(&t, FWCFG_IRQ0_OVERRIDE), 1);
 	assert_memory_equal(find(&t, "etc/sercon-port")->data, "\xf8\3", 2);
@@ -367,6 +370,15 @@ static void test_platform(void **state)
 		assert_true(n < 100);
 	}
 
+	cfg.n_cpus = 3;
+	cfg.apic_id_last = 1;
+	assert_int_equal(pc_tables_build(&cfg, &t), -1);
+	cfg.apic_id_last = 255;
+	assert_int_equal(pc_tables_build(&cfg, &t), -1);
+	cfg.n_cpus = 1;
+	cfg.apic_id_last = 2;
+	assert_int_equal(pc_tables_build(&cfg, &t), -1);
+	cfg.apic_id_last = 0;
 	cfg.n_cpus = 0;
 	assert_int_equal(pc_tables_build(&cfg, &t), -1);
 	cfg.n_cpus = 256;
