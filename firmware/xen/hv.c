@@ -113,7 +113,12 @@ static void unclaim_memory(struct sio_slot_shared *s, uint64_t base, uint64_t le
 static void translate(struct sio_slot_shared *s, const struct sio_op *op)
 {
 	switch (op->code) {
-	case SIO_OP_MSI: emit(s, SIO_XEN_OP_MSI, op->arg, op->a, 0); break;
+	case SIO_OP_MSI:
+		/* Fixed or lowest priority, a legal vector: the guest writes the IOAPIC as it likes, and what Xen
+		 * can't deliver would be taken for our mistake. */
+		if ((op->arg >> 8 & 7) <= 1 && (op->arg & 0xff) >= 16)
+			emit(s, SIO_XEN_OP_MSI, op->arg, op->a, 0);
+		break;
 	case SIO_OP_MAP:
 		/* All ports are ours anyway (boot.c). */
 		if ((op->arg & 0xf) == SIO_SPACE_MMIO)
