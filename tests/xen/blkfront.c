@@ -177,8 +177,12 @@ size_t strlen(const char *s)
 
 static void start(void)
 {
-	struct sio_xen_setup s = { SIO_XEN_VERSION, (uint32_t)(uintptr_t)fw_entry,
-				   (uintptr_t)&slot_page, (uintptr_t)&shared_page };
+	struct sio_xen_setup s = { SIO_XEN_VERSION,
+				   (uint32_t)(uintptr_t)fw_entry,
+				   (uintptr_t)&slot_page,
+				   (uintptr_t)&shared_page,
+				   0,
+				   0 };
 	uint32_t leaf = 0x40000000, r[4];
 
 	for (; leaf < 0x40010000; leaf += 0x100) {

@@ -343,7 +343,7 @@ static long flush_op(u32 code, u32 arg, u64 a, u64 b)
 
 static long setup_with(u32 entry, u32 slots_at, u32 shared_at)
 {
-	struct sio_xen_setup s = { SIO_XEN_VERSION, entry, slots_at, shared_at };
+	struct sio_xen_setup s = { SIO_XEN_VERSION, entry, slots_at, shared_at, 0, 0 };
 
 	return hypercall(HC_hvm, HVMOP_reflect_setup, &s);
 }
