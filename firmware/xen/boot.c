@@ -52,7 +52,7 @@ _Static_assert(offsetof(struct wall_clock, version) == 3072, "shared_info");
 /* The address in private memory of what is linked there. */
 static uint64_t linked(const void *p)
 {
-	return SIO_PRIV_BASE + SIO_IMAGE_OFF + (uint64_t)((const char *)p - _start);
+	return SIO_PRIV_BASE + SIO_IMAGE_OFF + ((uintptr_t)p - (uintptr_t)_start);
 }
 
 static _Noreturn void die(const char *text)
@@ -193,7 +193,7 @@ _Noreturn void xen_boot(const struct start_info *si)
 
 	memset((void *)(uintptr_t)SIO_PRIV_BASE, 0, XEN_PRIV_SIZE);
 	memcpy((void *)(uintptr_t)(SIO_PRIV_BASE + SIO_IMAGE_OFF), _start,
-	       (size_t)(xen_image_end - _start));
+	       (uintptr_t)xen_image_end - (uintptr_t)_start);
 	map_page(MAPSPACE_SHARED_INFO, 0, linked(xen_shared_info));
 	if (has_word(cmdline, "debugcon"))
 		cfg->flags |= SIO_CFG_DEBUGCON;
