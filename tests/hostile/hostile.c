@@ -275,6 +275,17 @@ static void req_irq_level(void)
 	one(SIO_OP_IRQ, 3, 2, 1);
 }
 
+/* The interrupt controllers are KVM's. */
+static void req_vector(void)
+{
+	one(SIO_OP_VECTOR, 0x20, 0, 1);
+}
+
+static void req_levels(void)
+{
+	one(SIO_OP_LEVELS, 0, UINT64_MAX, 1);
+}
+
 /* What is the domain's own harm, or nobody's. */
 static void req_odd_but_fine(void)
 {

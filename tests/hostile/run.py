@@ -90,6 +90,8 @@ CASES = {
     'req_ops_flood': ({SURVIVED}, None),
     'req_irq_gsi': ({1}, r'IRQ 1000'),
     'req_irq_level': ({1}, r'IRQ 3, level 2'),
+    'req_vector': ({1}, r'VECTOR 32'),
+    'req_levels': ({1}, r'LEVELS 0'),
     'req_odd_but_fine': ({SURVIVED}, None),
     'req_text_len': ({SURVIVED}, r'firmware: '),
     'req_panic': ({1}, r'firmware panic in context 0: .*hostile'),

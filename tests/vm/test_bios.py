@@ -39,7 +39,7 @@ def bios_grub_debian(t):
     grub_debian(t)
 
 
-@test("bios-irqchip", cost=70)
+@test("bios-irqchip", cost=100)
 def bios_irqchip(t):
     """The same, with interrupt controllers and the PIT, the BIOS's clock, in the firmware."""
     grub_debian(t, "--irqchip", "firmware")
