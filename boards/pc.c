@@ -327,7 +327,8 @@ void pc_eoi(struct machine *m, uint8_t vector)
 
 void pc_level_vectors(const struct machine *m, uint64_t vectors[4])
 {
-	memset(vectors, 0, 4 * sizeof(vectors[0]));
-	if (!m->host[IOAPIC].away)
+	if (m->host[IOAPIC].away)
+		memset(vectors, 0, 4 * sizeof(vectors[0]));
+	else
 		ioapic_level_vectors(m->host[IOAPIC].dev, vectors);
 }

@@ -225,13 +225,19 @@ static bool park(struct vcpu *v)
 	return d->wish != WISH_STOP;
 }
 
+/* --irqchip firmware: one home has all models. */
+static struct home *irqchip_home(struct domain *d)
+{
+	return d->home[d->opt->place[SIO_PLACE_PCI]];
+}
+
 /* --irqchip firmware: an interrupt of the 8259s, if there is one and the guest can take it; else KVM says when
  * it can. */
 static void take_vector(struct vcpu *v)
 {
 	struct domain *d = v->d;
 	struct kvm_interrupt irq = { .irq = d->vector };
-	struct home *h = d->home[d->opt->place[SIO_PLACE_PCI]];
+	struct home *h = irqchip_home(d);
 	uint32_t vector = irq.irq;
 
 	v->run->request_interrupt_window = vector != SIO_NO_VECTOR;
@@ -247,7 +253,7 @@ static void take_vector(struct vcpu *v)
 
 static void handle_eoi(struct vcpu *v)
 {
-	struct home *h = v->d->home[v->d->opt->place[SIO_PLACE_PCI]];
+	struct home *h = irqchip_home(v->d);
 
 	if (!h->dead)
 		reflect_request(v->d, v->id, h,

@@ -371,6 +371,12 @@ static int refuse(struct xen_blk *b, const char *why)
 	return -1;
 }
 
+/* Where the back end is; it may be another one after a restore. */
+static bool find(struct xen_blk *b)
+{
+	return xen_store_read(b->x, b->front, "backend", b->back);
+}
+
 /* Waits until the back end is in one of two states. */
 static bool wait_for(struct xen_blk *b, enum xenbus_state a, enum xenbus_state or)
 {
@@ -407,13 +413,10 @@ static int connect(struct xen_blk *b)
 {
 	struct xen *x = b->x;
 	const struct xen_env *env = x->env;
-	char front[40];
+	const char *front = b->front;
 	uint64_t info, max;
 	uint32_t port;
 
-	fmt(front, sizeof(front), "device/vbd/%u", b->vdev);
-	if (!xen_store_read(x, front, "backend", b->back))
-		return 1;
 	b->domid = (uint16_t)xen_store_number(x, front, "backend-id", 0x7fef, 0);
 	if (!wait_for(b, XENBUS_INIT_WAIT, XENBUS_CONNECTED))
 		return refuse(b, "there is no back end");
@@ -455,14 +458,13 @@ static int connect(struct xen_blk *b)
 int xen_blk_init(struct xen_blk *b, struct xen *x, unsigned vdev, unsigned channel)
 {
 	const struct xen_env *env = x->env;
-	char front[40];
 
 	b->x = x;
 	b->vdev = vdev;
 	b->channel = channel;
+	fmt(b->front, sizeof(b->front), "device/vbd/%u", vdev);
 	/* Memory only for a disk that there is. */
-	fmt(front, sizeof(front), "device/vbd/%u", vdev);
-	if (!xen_store_read(x, front, "backend", b->back))
+	if (!find(b))
 		return x->store_broken ? -1 : 1;
 	b->ring = env->alloc(env->ctx, XEN_PAGE, XEN_PAGE);
 	for (unsigned n = 0; n < XEN_BLK_SLOTS; n++) {
@@ -490,7 +492,7 @@ int xen_blk_restored(struct xen_blk *b)
 			b->req[n] = (struct xen_blk_req){ .r = b->req[n].r };
 	if (b->broken)
 		return -1;
-	if (connect(b)) {
+	if (!find(b) || connect(b)) {
 		give_up(b, "no back end after the restore");
 		return -1;
 	}

@@ -53,11 +53,11 @@ struct xen_blk_slot {
 struct xen_blk {
 	struct blk blk; /* what models see; must stay first */
 	struct xen *x;
-	unsigned channel; /* of the firmware's, SIO_XEN_EVENT_CHANNEL() */
-	unsigned vdev;    /* the disk's number in xenstore */
-	uint16_t domid;   /* of the back end */
-	uint32_t grant;   /* the first of this disk's */
-	char back[XEN_STORE_TEXT];
+	unsigned channel;                     /* of the firmware's, SIO_XEN_EVENT_CHANNEL() */
+	unsigned vdev;                        /* the disk's number in xenstore */
+	uint16_t domid;                       /* of the back end */
+	uint32_t grant;                       /* the first of this disk's */
+	char front[32], back[XEN_STORE_TEXT]; /* the disk's places in xenstore */
 	struct blkif_ring_shared *ring;
 	uint32_t req_prod, pushed, rsp_cons; /* pushed: what the back end was told of */
 	unsigned max_segs;

@@ -122,10 +122,10 @@ void cpu_load_idt(bool build)
 
 static bool has_gib_pages(void)
 {
-	uint32_t a = 0x80000001u, b, c, d;
+	uint32_t r[4];
 
-	__asm__("cpuid" : "+a"(a), "=b"(b), "=c"(c), "=d"(d));
-	return d & 1u << 26;
+	cpu_id(0x80000001u, r);
+	return r[3] & 1u << 26;
 }
 
 /* Above 4 GiB: RAM and blobs. */

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "drivers/xen/abi.h"
+#include "firmware/metal/cpu.h"
 #include "firmware/xen/xen_home.h"
 
 #define XEN_HC_VERSION 17u
@@ -57,17 +58,8 @@ static uint64_t linked(const void *p)
 
 static _Noreturn void die(const char *text)
 {
-	size_t n = 0;
-
-	while (text[n])
-		n++;
-	xen_say(text, n);
+	xen_say(text, strlen(text));
 	xen_shutdown(XEN_SHUTDOWN_CRASH);
-}
-
-static void cpuid(uint32_t leaf, uint32_t r[4])
-{
-	__asm__("cpuid" : "=a"(r[0]), "=b"(r[1]), "=c"(r[2]), "=d"(r[3]) : "0"(leaf), "2"(0));
 }
 
 static void map_hypercalls(void)
@@ -75,10 +67,10 @@ static void map_hypercalls(void)
 	uint32_t r[4];
 
 	for (uint32_t leaf = 0x40000000; leaf < 0x40010000; leaf += 0x100) {
-		cpuid(leaf, r);
+		cpu_id(leaf, r);
 		if (r[1] != 0x566e6558 || r[2] != 0x65584d4d || r[3] != 0x4d4d566e)
 			continue;
-		cpuid(leaf + 2, r);
+		cpu_id(leaf + 2, r);
 		__asm__ volatile("wrmsr" ::"c"(r[1]), "a"((uint32_t)(uintptr_t)xen_hypercall_page),
 				 "d"(0)
 				 : "memory");
@@ -94,8 +86,6 @@ static void map_page(unsigned space, uint64_t from, uint64_t to)
 		.domid = XEN_DOMID_SELF, .space = space, .idx = from / PAGE, .gpfn = to / PAGE
 	};
 
-	if (space == MAPSPACE_SHARED_INFO)
-		a.idx = 0;
 	if (xen_hypercall(XEN_HC_MEMORY, XEN_MEM_ADD_TO_PHYSMAP, &a, 0))
 		die("selfio: Xen does not move a page\n");
 }

@@ -27,6 +27,13 @@ void xen_say(const char *text, size_t n)
 		__asm__ volatile("outb %%al, %%dx" ::"a"(text[i]), "d"((uint16_t)DEBUG_PORT));
 }
 
+static void say_line(const char *prefix, const struct sio_slot_shared *s)
+{
+	xen_say(prefix, strlen(prefix));
+	xen_say(s->text, s->text_len);
+	xen_say("\n", 1);
+}
+
 static void shut_down(unsigned reason)
 {
 	xen_hypercall(XEN_HC_SCHED, SCHED_SHUTDOWN, &reason, 0);
@@ -164,26 +171,19 @@ uint64_t xen_op(uint32_t code, uint32_t arg, uint64_t a)
 
 void hv_call(struct sio_slot_shared *s, enum sio_hypercall n)
 {
-	static const char *const prefix[] = { "selfio: ", "selfio: ", "selfio: ", "bios: " };
-
 	switch (n) {
 	case SIO_HC_RETURN: xen_leave(s, HVMOP_reflect_return); break;
 	case SIO_HC_FLUSH: xen_leave(s, HVMOP_reflect_flush); break;
 	case SIO_HC_YIELD: xen_hypercall(XEN_HC_SCHED, XEN_SCHED_YIELD, NULL, 0); break;
 	case SIO_HC_LOG:
-		if (s->text_level == SIO_LOG_DEBUG) {
-			xen_say(prefix[3], 6);
-			xen_say(s->text, s->text_len);
-			xen_say("\n", 1);
-		} else {
-			pv_text(prefix[s->text_level & 3], s->text, s->text_len);
-		}
+		if (s->text_level == SIO_LOG_DEBUG)
+			say_line("bios: ", s);
+		else
+			pv_text("selfio: ", s->text, s->text_len);
 		break;
 	default:
 		pv_text("selfio: firmware panic: ", s->text, s->text_len);
-		xen_say("selfio: panic: ", 15);
-		xen_say(s->text, s->text_len);
-		xen_say("\n", 1);
+		say_line("selfio: panic: ", s);
 		/* A vCPU stops when it is back in the guest's context. */
 		shut_down(XEN_SHUTDOWN_CRASH);
 		other_slot(s)->n_ops = 0;

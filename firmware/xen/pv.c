@@ -3,6 +3,7 @@
 #include "boards/pc.h"
 #include "drivers/xen/xen_blk.h"
 #include "drivers/xen/xen_console.h"
+#include "firmware/metal/cpu.h"
 #include "firmware/xen/xen_home.h"
 #include "lib/fmt.h"
 
@@ -87,10 +88,10 @@ static const struct xen_env env = {
 
 static void start_clock(void)
 {
-	uint32_t a = 0x40000003, b, c = 0, d;
+	uint32_t r[4];
 
-	__asm__("cpuid" : "+a"(a), "=b"(b), "+c"(c), "=d"(d));
-	pv.tsc_khz = c ? c : 1000000;
+	cpu_id(0x40000003, r);
+	pv.tsc_khz = r[2] ? r[2] : 1000000;
 	pv.tsc0 = tsc();
 }
 

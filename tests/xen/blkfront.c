@@ -150,31 +150,6 @@ static const struct xen_env env = {
 	.log = env_log,
 };
 
-void *memcpy(void *to, const void *from, size_t n)
-{
-	void *d = to;
-
-	__asm__ volatile("rep movsb" : "+D"(d), "+S"(from), "+c"(n)::"memory");
-	return to;
-}
-
-void *memset(void *to, int c, size_t n)
-{
-	void *d = to;
-
-	__asm__ volatile("rep stosb" : "+D"(d), "+c"(n) : "a"(c) : "memory");
-	return to;
-}
-
-size_t strlen(const char *s)
-{
-	size_t n = 0;
-
-	while (((const volatile char *)s)[n])
-		n++;
-	return n;
-}
-
 static void start(void)
 {
 	struct sio_xen_setup s = { SIO_XEN_VERSION,
