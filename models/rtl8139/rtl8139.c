@@ -259,9 +259,9 @@ static void refresh(struct rtl8139 *d, const struct dev_access *a)
 	}
 	if (a->offset + a->size > MSR && a->offset < CSCR + 2) { /* the PHY */
 		bool up = d->state.link, an = reg16(d, BMCR) & BMCR_ANE;
-		bool fast_phy = an ? reg16(d, ANAR) & AN_100 : reg16(d, BMCR) & BMCR_SPEED;
+		bool is_100 = an ? reg16(d, ANAR) & AN_100 : reg16(d, BMCR) & BMCR_SPEED;
 
-		reg[MSR] = 0x10 | (up ? 0 : MSR_LINKB) | (fast_phy ? 0 : MSR_SPEED_10);
+		reg[MSR] = 0x10 | (up ? 0 : MSR_LINKB) | (is_100 ? 0 : MSR_SPEED_10);
 		set_reg(d, BMSR, 0x7809 | (up ? BMSR_LINK : 0) | (up && an ? BMSR_DONE : 0), 2);
 		set_reg(d, ANLPAR, up && an ? 0x45e1 : 0, 2);
 		set_reg(d, ANER, up && an ? 1 : 0, 2);
