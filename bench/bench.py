@@ -340,14 +340,11 @@ def main():
     native = []
     for n in range(a.runs):
         for w in who:
-            for attempt in (1, 2, 3):  # (the lab loses a guest now and then: docs/lab.md)
-                try:
-                    r = one_run(w, context, a.reads, user_exits)
-                    break
-                except (vm.Fail, vm.Skip) as e:
-                    say(f"{w}: {e}\n" + "\n".join(context.tail()))
-                    if attempt == 3:
-                        return 1
+            try:
+                r = one_run(w, context, a.reads, user_exits)
+            except (vm.Fail, vm.Skip) as e:
+                say(f"{w}: {e}\n" + "\n".join(context.tail()))
+                return 1
             runs[w].append(r)
             say(f"run {n + 1} of {a.runs}: {w}: init after {r['init_s']:.2f} s, read "
                 f"{r['read']['median_ns'] / 1e3:.0f} us, {figure(r['per_read']['user'])} exits to user space")

@@ -49,14 +49,7 @@ def measure(runs, names, say):
     for run in range(runs):
         for smp in (1, 2):
             for n in names:
-                for attempt in (1, 2, 3):  # (the lab loses a guest now and then: docs/lab.md)
-                    try:
-                        raw[smp][n].append(one_run(n, smp))
-                        break
-                    except (RuntimeError, subprocess.TimeoutExpired) as e:
-                        say(f"{n}, {smp} vCPU, once more: {e}")
-                        if attempt == 3:
-                            raise
+                raw[smp][n].append(one_run(n, smp))
         say(f"registers: run {run + 1} of {runs}")
     return {smp: {n: {a: {k: statistics.median(r[a][k] for r in rs) for k in ("median", "99", "worst")}
                       for a in rs[0]} for n, rs in by.items()} for smp, by in raw.items()}

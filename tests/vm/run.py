@@ -45,19 +45,7 @@ class Report:
             sys.stdout.flush()
 
 
-# In the lab a guest dies of a triple fault or hangs in an exception now and then, on QEMU's own KVM machines as on selfio
-# (docs/lab.md). Such a run says nothing, and is made again.
-TRIES = 4 if vm.IN_LAB else 1
-
-
 def run_one(test, work, logs, report, keep):
-    for tries in range(1, TRIES + 1):
-        if try_one(test, work, logs, report, keep, tries):
-            break
-
-
-def try_one(test, work, logs, report, keep, tries):
-    """True: there is a verdict."""
     began = time.monotonic()
     context = vm.Context(test.name, work, logs)
     try:
@@ -72,12 +60,6 @@ def try_one(test, work, logs, report, keep, tries):
         context.say(traceback.format_exc())
     seconds = time.monotonic() - began
     detail = []
-    if verdict == "FAIL" and tries < TRIES and any(m.lost() for m in context.machines):
-        context.finish()
-        print(f"     {test.name}: once more: the lab's processor lost the guest after {seconds:.0f} s", flush=True)
-        return False
-    if tries > 1:
-        context.note(f"try {tries}")
     if verdict == "FAIL":
         detail = [*context.tail(), f"-- {seconds:.1f} s; logs: {os.path.join(logs, test.name)}*"]
     if keep and verdict == "FAIL":
@@ -90,7 +72,6 @@ def try_one(test, work, logs, report, keep, tries):
         report.line(verdict, f"{test.name} ({seconds:.1f} s{notes})")
     else:
         report.line(verdict, f"{test.name}: {why}", detail)
-    return True
 
 
 def main():

@@ -142,7 +142,6 @@ class Machine:
         self.changed = threading.Condition()
         self.position, self.last_seen = 0, self.began
         self.stats_file = None
-        self.stuck = False  # diagnose(): see lost()
         if command is None:
             command = [selfio, "run"]
             self.stats_file = context.log(label + ".stats")
@@ -223,19 +222,6 @@ class Machine:
             check_stats(self.stats())
         return got
 
-    def triple_faults(self):
-        """How many the guest has had, as far as statistics tell."""
-        try:
-            return self.stats()["guest_exits"]["triple_fault"]
-        except (Fail, KeyError, TypeError):
-            return 0
-
-    def lost(self):
-        """Did the lab's processor lose the state of a VM (docs/lab.md)? It dies of a triple fault, or hangs, or the
-        companion stands in the host's module kvm_amd, where the firmware never is."""
-        return (self.stuck or self.triple_faults() > 0 or
-                any(re.search(r"rip ffffffffc0", s) for s in self.messages()))
-
     def messages(self):
         return bytes(self.err.data).decode(errors="replace").splitlines()
 
@@ -285,9 +271,6 @@ class Machine:
             text.append(read("/proc/loadavg"))
             if IN_LAB:
                 text.append(read("/sys/kernel/tracing/trace", 200000))
-                # An exception of the guest's that is never delivered: each entry ends in a nested page fault.
-                self.stuck = len(re.findall(rf"selfio-(?:{'|'.join(after)}) .*reason npf .*intr_info 0x80000b0e",
-                                           text[-1])) > 20
                 with open("/sys/kernel/tracing/trace", "w"):
                     pass  # empties it
         except (OSError, ValueError, IndexError) as e:

@@ -39,7 +39,8 @@ $bb cat </dev/vport0p2 >&9 2>/dev/null 3<&- 4<&- 5>&- 6>&- 8<&- 9>&- &
 exec 3<&- 4<&- 9>&-
 
 echo ready >/dev/vport0p1
-$bb setsid /bin/sh $lab/command <&8 >&5 2>&6 5>&- 6>&- 8<&-
+# shellcheck disable=SC2086  # two words or none
+$bb setsid ${LAB_CPUS:+$bb taskset -c $LAB_CPUS} /bin/sh $lab/command <&8 >&5 2>&6 5>&- 6>&- 8<&-
 status=$?
 exec 5>&- 6>&- 8<&-
 
