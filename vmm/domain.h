@@ -40,7 +40,6 @@
 
 #define GUEST_LOW_MAX 0xc0000000ull /* RAM below 4 GiB ends here at the latest: the PCI hole */
 #define GUEST_HIGH    0x100000000ull
-#define N_GSI         24u
 #define MAX_DISKS     4u
 #define MAX_BLOBS     6u   /* kernel, RAM disk, command line; option ROMs */
 #define MAX_CPUID     128u /* entries of KVM_GET_SUPPORTED_CPUID */

@@ -632,6 +632,9 @@ static void fill_config(struct home *h)
 	c.wall_ns = (uint64_t)ts.tv_sec * 1000000000ull + (uint64_t)ts.tv_nsec - domain_now_ns(d);
 	memcpy(c.blob, d->blob, sizeof(d->blob));
 	memcpy(c.uuid, d->uuid, sizeof(c.uuid));
+	if (h->kind == HOME_FIRMWARE)
+		for (unsigned i = 0; i < N_GSI; i++)
+			c.irq_doorbells |= (uint32_t)(d->gsi_fd[i] >= 0) << i;
 	for (unsigned i = 0; i < o->n_disks; i++) {
 		struct sio_device *v = &c.device[c.n_devices++];
 		bool here = h->places >> SIO_PLACE_IDE & 1;

@@ -549,6 +549,8 @@ static void req_forward_self(void)
 /* Interrupts without an exit, as many as go. */
 static void req_irq_doorbells(void)
 {
+	if (!CONFIG->irq_doorbells)
+		power_off(1);
 	for (unsigned i = 0; i < 4000; i++)
 		for (unsigned n = 0; n < 24; n++)
 			if (CONFIG->irq_doorbells >> n & 1)
