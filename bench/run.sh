@@ -5,6 +5,7 @@
 #   bench/run.sh [--quick] [--runs N] [--reads N] [--no-registers] [--no-disks] [--only NAME]...
 #                                                             (./dev bench, selfio bench)
 #   bench/run.sh net [--runs N] [--only NAME]...             network cards: throughput, latency, packets, exits
+#   bench/run.sh profile [--only NAME]...                    where the time of a disk request goes, from a trace
 #
 # Runs on this machine's KVM where `selfio check` finds it good, otherwise in the lab. The tables, the figures
 # and a plot go to build/bench/bench.md, bench.json and regs.png.
@@ -14,7 +15,7 @@ top=$(cd "$(dirname "$0")/.." && pwd)
 # shellcheck source=tools/lib.sh
 . "$top/tools/lib.sh"
 what=bench
-[ "${1:-}" != net ] || { what=net; shift; }
+case ${1:-} in net | profile) what=$1 && shift ;; esac
 driver=(/usr/bin/python3 -B "$top/bench/$what.py" "$@")
 for a in "$@"; do
 	case $a in
@@ -28,7 +29,7 @@ guests=${SIO_GUESTS:-$top/build/guests}
 out=$top/build/bench
 mkdir -p "$guests" "$out"
 "$top/tools/guests/programs.sh" readlat nettool >"$out/prepare.log"
-[ $what = bench ] || "$top/tools/guests/initramfs.sh" amd64 "$guests/test-amd64.cpio" >>"$out/prepare.log"
+[ $what != net ] || "$top/tools/guests/initramfs.sh" amd64 "$guests/test-amd64.cpio" >>"$out/prepare.log"
 "$top/tools/guests/initramfs.sh" amd64 "$guests/bench-amd64.cpio" --module virtio_pci --module virtio_blk \
 	"$top/tests/vm/guest/lat.sh" "$top/tests/vm/guest/readlat.c" >>"$out/prepare.log"
 
