@@ -40,11 +40,27 @@ static void sums(void **state)
 	static const uint8_t rfc[] = { 0x00, 0x01, 0xf2, 0x03, 0xf4, 0xf5, 0xf6, 0xf7 };
 	static uint8_t ones[200000];
 
-	assert_int_equal(net_sum(0, rfc, 8), 0x2ddf0);
+	assert_int_equal(net_fold(net_sum(0, rfc, 8)), 0xddf2);
 	assert_int_equal(net_fold(0x2ddf0), 0xddf2);
-	assert_int_equal(net_sum(0, rfc, 5), 0x0001 + 0xf203 + 0xf400);
+	assert_int_equal(net_fold(net_sum(0, rfc, 5)), net_fold(0x0001 + 0xf203 + 0xf400));
 	memset(ones, 0xff, sizeof(ones)); /* more carries than 32 bits have room for */
 	assert_int_equal(net_fold(net_sum(0xfffffff0, ones, sizeof(ones))), 0xfff0);
+	/* Zero stays zero, and nothing else becomes it. */
+	assert_int_equal(net_sum(0, (uint8_t[40]){ 0 }, 40), 0);
+	assert_int_equal(net_fold(net_sum(0, ones, 40)), 0xffff);
+	/* Every length and place against the words one by one. */
+	for (unsigned i = 0; i < 300; i++)
+		ones[i] = (uint8_t)(i * 151 + i / 7);
+	for (unsigned from = 0; from < 9; from++) {
+		for (unsigned len = 0; len < 280; len++) {
+			uint32_t sum = 0x12345, i;
+
+			for (i = 0; i < len; i++)
+				sum += (uint32_t)ones[from + i] << (i & 1 ? 0 : 8);
+			assert_int_equal(net_fold(net_sum(0x12345, ones + from, len)),
+					 net_fold(sum));
+		}
+	}
 }
 
 static void segments(void **state)
@@ -172,9 +188,23 @@ static void crc(void **state)
 {
 	/* All multicast addresses' hash: 01:00:5e:00:00:01 is bit 31 of the second register on all chips. */
 	static const uint8_t all_hosts[6] = { 1, 0, 0x5e, 0, 0, 1 };
+	uint8_t data[300];
 
+	for (unsigned i = 0; i < sizeof(data); i++)
+		data[i] = (uint8_t)(i * 151 + i / 7);
 	assert_int_equal(net_fcs(0, "123456789", 9), 0xcbf43926);
 	assert_int_equal(net_fcs(net_fcs(0, "1234", 4), "56789", 5), 0xcbf43926);
+	/* Every length and place against the polynomial bit by bit. */
+	for (unsigned from = 0; from < 9; from++) {
+		uint32_t crc = ~0u;
+
+		for (unsigned len = 0; len < 280; len++) {
+			assert_int_equal(net_fcs(0, data + from, len), ~crc);
+			crc ^= data[from + len];
+			for (unsigned bit = 0; bit < 8; bit++)
+				crc = crc >> 1 ^ (crc & 1 ? 0xedb88320 : 0);
+		}
+	}
 	assert_int_equal(net_crc32("123456789", 9),
 			 0x9b63d02c); /* its complement, bits in reverse */
 	assert_int_equal(net_crc32(all_hosts, 6) >> 26, 0x1f);
