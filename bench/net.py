@@ -119,15 +119,17 @@ def main():
     os.makedirs(out, exist_ok=True)
     who = a.only or list(WHO)
     user_exits = Tracepoint("kvm_userspace_exit")
-    runs = {w: [] for w in who}
+    runs, failures = {w: [] for w in who}, []
     for n in range(a.runs):
         for w in who:
             context = vm.Context("bench-net", work, out)
             try:
                 r = one_run(w, context, user_exits, a.seconds, a.selfio)
             except (vm.Fail, vm.Skip) as e:
-                print(f"bench: {w}: {e}", *context.tail(), sep="\n", file=sys.stderr)
-                return 1
+                # The others' figures are worth having all the same.
+                print(f"bench: {w}: {e}", *context.tail(), sep="\n", file=sys.stderr, flush=True)
+                failures.append(f"run {n + 1} of {w}: {e}".splitlines()[0])
+                continue
             finally:
                 context.finish()
             runs[w].append(r)
@@ -139,14 +141,16 @@ def main():
              f"{' in the lab (nested KVM under software emulation)' if vm.IN_LAB else ''}; kernel "
              f"{uname.release}, guest Debian's amd64 kernel, 1 vCPU, {MEM} MiB.", "",
              "| | " + " | ".join(who) + " |", "|---|" + "---|" * len(who)]
-    lines += [f"| {name} | " + " | ".join(f(runs[w]) for w in who) + " |" for name, f in ROWS]
+    lines += [f"| {name} | " + " | ".join(f(runs[w]) if runs[w] else "-" for w in who) + " |" for name, f in ROWS]
+    if failures:
+        lines += ["", "Failed, and left out:", *(f"- {f}" for f in failures)]
     text = "\n".join(lines) + "\n"
     print("\n" + text)
     with open(os.path.join(out, "net.md"), "w") as f:
         f.write(text)
     with open(os.path.join(out, "net.json"), "w") as f:
-        json.dump({"runs": runs, "lab": vm.IN_LAB, "kernel": uname.release}, f, indent=1)
-    return 0
+        json.dump({"runs": runs, "failures": failures, "lab": vm.IN_LAB, "kernel": uname.release}, f, indent=1)
+    return bool(failures)
 
 
 if __name__ == "__main__":

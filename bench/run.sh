@@ -38,5 +38,6 @@ if "$selfio" check >"$out/check.out" 2>&1; then
 fi
 note "measuring in the lab: $(tail -n 1 "$out/check.out")"
 SELFIO_NO_SETUP=1 "$top/dev" lab --smp 2 --mem 4096M --timeout "${SELFIO_BENCH_TIMEOUT:-5400}" \
-	"${driver[@]}" </dev/null
-cp "$top"/build/lab/out/bench/* "$out/"
+	"${driver[@]}" </dev/null && status=0 || status=$?
+cp "$top"/build/lab/out/bench/* "$out/" # what there is, if some contestant failed
+exit $status
