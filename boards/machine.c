@@ -135,7 +135,7 @@ static void map_fast(struct machine *m, const struct machine_region *r)
 				mf.dirties |= 1u << h->fast_id[k];
 		if (f->kind == DEV_POSTED && f->own != DEV_NO_SHADOW)
 			mf.own = h->fast_id[f->own];
-		if (f->kind == DEV_READTHROUGH)
+		if (f->kind == DEV_READTHROUGH || f->kind == DEV_FIFO)
 			mf.page = (const char *)h->dev + f->value;
 		m->ops->map_fast(m->ctx, r->dev, &mf);
 	}
@@ -218,6 +218,28 @@ static void s_shadow(struct dev_host *h, unsigned n, uint32_t value, bool valid)
 		__atomic_store_n(&p[h->fast_id[n]], v, __ATOMIC_RELEASE);
 }
 
+static void s_fifo(struct dev_host *h, unsigned n, uint32_t at, uint32_t end)
+{
+	uint64_t *p = h->m->ops->shadow, v = at | (uint64_t)end << 16;
+
+	if (!p || n >= h->cls->n_fast || at == end)
+		return;
+	v |= 1ull << 63 | (uint64_t)(h->m->fifo_offers++ & INT32_MAX) << 32;
+	__atomic_store_n(&p[h->fast_id[n]], v, __ATOMIC_RELEASE);
+}
+
+static uint32_t s_fifo_taken(struct dev_host *h, unsigned n, uint32_t at)
+{
+	uint64_t *p = h->m->ops->shadow, v;
+
+	/* Only the model makes it valid. */
+	if (!p || n >= h->cls->n_fast ||
+	    !(__atomic_load_n(&p[h->fast_id[n]], __ATOMIC_RELAXED) >> 63))
+		return at;
+	v = __atomic_exchange_n(&p[h->fast_id[n]], 0, __ATOMIC_ACQ_REL);
+	return v & 0xffff;
+}
+
 static bool s_fast(struct dev_host *h, enum dev_fast_kind kind)
 {
 	return h->m->ops->fast >> kind & 1;
@@ -238,6 +260,8 @@ static const struct dev_services services = {
 	.reset = s_reset,
 	.poweroff = s_poweroff,
 	.shadow = s_shadow,
+	.fifo = s_fifo,
+	.fifo_taken = s_fifo_taken,
 	.fast = s_fast,
 };
 
@@ -252,7 +276,7 @@ static int number_fast(struct dev_host *h)
 	for (unsigned i = 0; i < h->cls->n_fast; i++) {
 		const struct dev_fast *f = &h->cls->fast[i];
 
-		if (f->kind == DEV_SHADOW) {
+		if (f->kind == DEV_SHADOW || f->kind == DEV_FIFO) {
 			if (m->n_shadow == MACHINE_MAX_SHADOWS)
 				return -1;
 			h->fast_id[i] = (uint8_t)m->n_shadow++;

@@ -37,7 +37,7 @@ struct machine_fast {
 	unsigned id;   /* SHADOW, DOORBELL */
 	uint32_t dirties;
 	uint8_t own;
-	const void *page; /* READTHROUGH */
+	const void *page; /* READTHROUGH, FIFO */
 };
 
 #define MACHINE_MAX_SHADOWS   32u
@@ -60,7 +60,7 @@ struct machine_ops {
 	/* A configuration cycle for a function that is away; NULL: nobody answers for it. */
 	enum dev_rc (*forward)(void *ctx, unsigned place, unsigned devfn, struct dev_access *a);
 	/* An entry of a class's fast table at base, the region being claimed; ends with the region's claim.
-	 * id: of its SHADOW or DOORBELL; dirties and own in ids; page: of READTHROUGH. */
+	 * id: of its SHADOW, DOORBELL or FIFO; dirties and own in ids; page: of READTHROUGH or FIFO. */
 	void (*map_fast)(void *ctx, unsigned dev, const struct machine_fast *f);
 	uint32_t fast;    /* kinds in use, bit n: kind n */
 	uint64_t *shadow; /* [MACHINE_MAX_SHADOWS], include/sio/slot.h; NULL: none */
@@ -79,7 +79,7 @@ struct dev_host {
 	uint8_t place;
 	bool away;
 	uint32_t lines;                /* output levels */
-	uint8_t fast_id[DEV_MAX_FAST]; /* of SHADOWs and DOORBELLs */
+	uint8_t fast_id[DEV_MAX_FAST]; /* of SHADOWs, FIFOs and DOORBELLs */
 	uint64_t deadline[MACHINE_MAX_TIMERS];
 };
 
@@ -99,6 +99,7 @@ struct machine {
 	struct dev_host host[MACHINE_MAX_DEVS];
 	struct machine_region region[MACHINE_MAX_REGIONS];
 	unsigned n_shadow, n_doorbell;
+	uint32_t fifo_offers; /* so many: no two entries are alike */
 	struct {
 		uint8_t dev, entry;
 	} doorbell[MACHINE_MAX_DOORBELLS];

@@ -59,7 +59,7 @@ static void b_map(void *ctx, unsigned dev, enum dev_space space, uint64_t base, 
 
 _Static_assert((int)DEV_POSTED == SIO_MAP_POSTED && (int)DEV_SHADOW == SIO_MAP_SHADOW &&
 		       (int)DEV_CLOCK == SIO_MAP_CLOCK && (int)DEV_DOORBELL == SIO_MAP_DOORBELL &&
-		       (int)DEV_READTHROUGH == SIO_MAP_READTHROUGH,
+		       (int)DEV_READTHROUGH == SIO_MAP_READTHROUGH && (int)DEV_FIFO == SIO_MAP_FIFO,
 	       "models/dev.h and sio/slot.h number them alike");
 _Static_assert(MACHINE_MAX_SHADOWS == SIO_MAX_SHADOWS && MACHINE_MAX_DOORBELLS == SIO_MAX_DOORBELLS,
 	       "sio/slot.h");
@@ -75,7 +75,11 @@ static void b_map_fast(void *ctx, unsigned dev, const struct machine_fast *m)
 	case DEV_SHADOW: c = m->id; break;
 	case DEV_CLOCK: c = f->value | (uint64_t)f->bits << 32; break;
 	case DEV_DOORBELL: c = f->value | (uint64_t)m->id << 32; break;
-	case DEV_READTHROUGH: c = (uintptr_t)m->page - fw.base - SIO_PRIV_BASE; break;
+	case DEV_READTHROUGH:
+	case DEV_FIFO:
+		c = (uintptr_t)m->page - fw.base - SIO_PRIV_BASE;
+		c |= f->kind == DEV_FIFO ? (uint64_t)m->id << 32 : 0;
+		break;
 	}
 	fw_op(SIO_OP_MAP, SIO_MAP_ARG(sp, f->kind, dev + 1), m->base, f->len, c);
 }

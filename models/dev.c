@@ -16,13 +16,15 @@ static void header_of(struct dev_save_header *h, const struct dev_class *c)
 	h->size = c->state_size;
 }
 
-size_t dev_save(const struct dev_class *c, const void *d, void *buf, size_t cap)
+size_t dev_save(const struct dev_class *c, void *d, void *buf, size_t cap)
 {
 	struct dev_save_header h;
 	size_t len = sizeof(h) + c->state_size;
 
 	if (cap < len)
 		return 0;
+	if (c->sync)
+		c->sync(d);
 	header_of(&h, c);
 	memcpy(buf, &h, sizeof(h));
 	memcpy((char *)buf + sizeof(h), (const char *)d + c->state_off, c->state_size);

@@ -73,6 +73,8 @@ struct dev_region {
  *   DOORBELL     writing value may come late, after posted writes and before any other access.
  *   READTHROUGH  reads have no side effect and give what is in the context at offset value; both in whole
  *                pages of 4 KiB.
+ *   FIFO         reads of 2 to len bytes take the next bytes of the buffer in the context at offset value, as far
+ *                as dev_fifo() offered them, but the last; the model learns of it by dev_fifo_taken().
  */
 enum dev_fast_kind {
 	DEV_POSTED = 1,
@@ -80,6 +82,7 @@ enum dev_fast_kind {
 	DEV_CLOCK = 3,
 	DEV_DOORBELL = 4,
 	DEV_READTHROUGH = 5,
+	DEV_FIFO = 6,
 };
 
 #define DEV_MAX_FAST  32u
@@ -127,6 +130,10 @@ struct dev_services {
 	void (*poweroff)(struct dev_host *);
 	/* Entry n of the class's fast table, a SHADOW, is value now; or invalid.  NULL: none is in use. */
 	void (*shadow)(struct dev_host *, unsigned n, uint32_t value, bool valid);
+	/* Entry n, a FIFO: bytes at to end (below 64 Ki) of its buffer may be read; at == end: none.  NULL: never. */
+	void (*fifo)(struct dev_host *, unsigned n, uint32_t at, uint32_t end);
+	/* What was offered is so no longer: how far it was read; at if nothing was offered. */
+	uint32_t (*fifo_taken)(struct dev_host *, unsigned n, uint32_t at);
 	/* Is this kind in use?  NULL: none is. */
 	bool (*fast)(struct dev_host *, enum dev_fast_kind);
 };
@@ -156,6 +163,9 @@ struct dev_class {
 	void (*timer)(void *d, unsigned id);
 	/* Input line n, from another model's output (a PIRQ router's inputs); NULL if it has none. */
 	void (*line)(void *d, unsigned n, bool level);
+	/* Brings the state up to date with what the host did by itself (FIFOs); dev_save() calls it.  NULL: it
+	 * always is. */
+	void (*sync)(void *d);
 	/* State was loaded: check it, derive what is derived (placed regions, timers, lines).  0, or -1
 	 * if no device can be in this state; the context is then as after reset. */
 	int (*loaded)(void *d);
@@ -201,6 +211,15 @@ static inline void dev_shadow(const struct dev_env *e, unsigned n, uint32_t valu
 	if (e->svc->shadow)
 		e->svc->shadow(e->host, n, value, valid);
 }
+static inline void dev_fifo(const struct dev_env *e, unsigned n, uint32_t at, uint32_t end)
+{
+	if (e->svc->fifo)
+		e->svc->fifo(e->host, n, at, end);
+}
+static inline uint32_t dev_fifo_taken(const struct dev_env *e, unsigned n, uint32_t at)
+{
+	return e->svc->fifo ? e->svc->fifo_taken(e->host, n, at) : at;
+}
 static inline bool dev_uses(const struct dev_env *e, enum dev_fast_kind kind)
 {
 	return e->svc->fast && e->svc->fast(e->host, kind);
@@ -215,7 +234,7 @@ static inline void dev_place(const struct dev_env *e, unsigned region, uint64_t 
  * block request in flight.  Little-endian, this build's layout; a version field in a model's state
  * comes when the first layout changes.
  */
-size_t dev_save(const struct dev_class *c, const void *d, void *buf,
+size_t dev_save(const struct dev_class *c, void *d, void *buf,
 		size_t cap); /* 0: cap too small */
 int dev_load(const struct dev_class *c, void *d, const void *buf, size_t len); /* 0 or -1 */
 

@@ -69,7 +69,7 @@ struct options {
 #define FAST_IRQ 31u /* interrupts through an eventfd; not a kind of range */
 #define FAST_DEFAULT                                                         \
 	(1u << SIO_MAP_POSTED | 1u << SIO_MAP_SHADOW | 1u << SIO_MAP_CLOCK | \
-	 1u << SIO_MAP_READTHROUGH)
+	 1u << SIO_MAP_READTHROUGH | 1u << SIO_MAP_FIFO)
 #define FAST_ALL (FAST_DEFAULT | 1u << SIO_MAP_DOORBELL) /* FAST_IRQ is not for level mode */
 
 /* Latencies in a histogram of 8 steps for each power of two: within 9 %. */
@@ -275,6 +275,9 @@ void fast_unmap(struct home *h, unsigned space, uint64_t base, uint64_t len);
 /* Can this access end here?  A read: *val is the answer; a write is queued. */
 bool fast_access(struct vcpu *v, uint16_t owner, unsigned kind, bool write, uint64_t addr,
 		 unsigned size, uint64_t *val);
+/* The same of a string instruction that reads: its bytes. */
+bool fast_burst(struct vcpu *v, uint16_t owner, uint64_t port, unsigned size, size_t bytes,
+		void *to);
 /* Around a request of context n to home h: queued writes of other homes are sent, those of h and its
  * doorbells go into the request.  True: fast_end() is owed. */
 bool fast_begin(struct domain *d, unsigned n, struct home *h, struct sio_request *r);

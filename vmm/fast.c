@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * fast.c - accesses that need not reach a model at once (include/sio/slot.h: posted, shadow, clock,
- * doorbell and read-through ranges).
+ * doorbell, read-through and FIFO ranges).
  *
  * Posted writes wait in KVM's coalesced ring, where they cost no exit to user space, and move from there
  * into a queue of ours, in order; writes that KVM can't queue by itself (not_if) go straight into the
@@ -218,7 +218,9 @@ const char *fast_map(struct home *h, unsigned space, unsigned kind, unsigned mod
 	struct domain *d = h->d;
 	struct fast *f = d->fast;
 	struct range *r;
-	bool sized = kind == SIO_MAP_SHADOW || kind == SIO_MAP_CLOCK || kind == SIO_MAP_DOORBELL;
+	bool sized = kind == SIO_MAP_SHADOW || kind == SIO_MAP_CLOCK || kind == SIO_MAP_DOORBELL ||
+		     kind == SIO_MAP_FIFO;
+	bool port = kind == SIO_MAP_SHADOW || kind == SIO_MAP_CLOCK || kind == SIO_MAP_FIFO;
 	const char *wrong = NULL;
 
 	if (sized && len != 1 && len != 2 && len != 4 && (len != 8 || space == SIO_SPACE_PIO))
@@ -230,7 +232,7 @@ const char *fast_map(struct home *h, unsigned space, unsigned kind, unsigned mod
 		return "not claimed by this home";
 	if (!(d->opt->fast >> kind & 1))
 		return NULL;
-	if ((space == SIO_SPACE_MMIO && (kind == SIO_MAP_SHADOW || kind == SIO_MAP_CLOCK)) ||
+	if ((space == SIO_SPACE_MMIO && port) ||
 	    (space == SIO_SPACE_PIO && kind == SIO_MAP_READTHROUGH))
 		return NULL;
 	/* A region claims again, with all that is fast in it, when what lay over a part of it goes. */
@@ -255,11 +257,14 @@ const char *fast_map(struct home *h, unsigned space, unsigned kind, unsigned mod
 	case SIO_MAP_DOORBELL: wrong = add_doorbell(h, r); break;
 	case SIO_MAP_READTHROUGH: wrong = add_readthrough(h, r); break;
 	case SIO_MAP_SHADOW: wrong = c >= SIO_MAX_SHADOWS ? "a shadow entry's number" : NULL; break;
+	case SIO_MAP_FIFO:
+		wrong = c >> 32 >= SIO_MAX_SHADOWS ? "a shadow entry's number" : NULL;
+		break;
 	case SIO_MAP_CLOCK: wrong = c >> 32 > 32 || c >> 32 == 0 ? "a clock's width" : NULL; break;
 	}
 	if (wrong)
 		r->kind = 0;
-	else if (kind == SIO_MAP_SHADOW || kind == SIO_MAP_CLOCK)
+	else if (port)
 		/* The entry is whole before its number can be found. */
 		atomic_store_explicit(&f->read[base], (uint8_t)(r - f->range + 1),
 				      memory_order_release);
@@ -310,15 +315,24 @@ void fast_unmap(struct home *h, unsigned space, uint64_t base, uint64_t len)
 
 /* The queue. Locked. */
 
-static const uint64_t *shadow_page(const struct home *h)
+static uint64_t *shadow_entry(const struct home *h, unsigned n)
 {
-	return ((const struct sio_shadow_page_shared *)(h->priv + SIO_SHADOW_OFF))->entry;
+	return &((struct sio_shadow_page_shared *)(h->priv + SIO_SHADOW_OFF))
+			->entry[n % SIO_MAX_SHADOWS];
 }
 
 static uint64_t shadow(const struct home *h, unsigned n)
 {
 	/* Pairs with the firmware's release. */
-	return __atomic_load_n(&shadow_page(h)[n % SIO_MAX_SHADOWS], __ATOMIC_ACQUIRE);
+	return __atomic_load_n(shadow_entry(h, n), __ATOMIC_ACQUIRE);
+}
+
+/* The entry of the shadow page that a range's reads depend on; SIO_NO_SHADOW: none. */
+static unsigned entry_of(const struct range *r)
+{
+	return r->kind == SIO_MAP_SHADOW ? r->c % SIO_MAX_SHADOWS :
+	       r->kind == SIO_MAP_FIFO   ? (r->c >> 32) % SIO_MAX_SHADOWS :
+					   SIO_NO_SHADOW;
 }
 
 /* The range that a queued write is in; NULL: it is no more, or not in one. */
@@ -356,8 +370,8 @@ static void mark_stale(struct domain *d, struct home *h, const struct sio_posted
 		unsigned k = f->read[a & 0xffff];
 		const struct range *o = k ? &f->range[k - 1] : NULL;
 
-		if (o && o->kind == SIO_MAP_SHADOW && o->base + o->len > p->addr)
-			f->stale[h->kind] |= 1u << o->c % SIO_MAX_SHADOWS;
+		if (o && entry_of(o) != SIO_NO_SHADOW && o->base + o->len > p->addr)
+			f->stale[h->kind] |= 1u << entry_of(o);
 	}
 	if (own < SIO_MAX_SHADOWS) {
 		v = shadow(h, own);
@@ -514,6 +528,63 @@ void fast_flush(struct domain *d)
 			flush(d, d->home[i]);
 }
 
+/* May what an entry of the shadow page says be given to the guest, for all that is queued? */
+static bool fresh(struct domain *d, const struct home *h, unsigned entry)
+{
+	struct fast *f = d->fast;
+	bool stale;
+
+	if (!f->n_posted || (ring_empty(f) && !f->n && !f->delivering))
+		return true;
+	pthread_mutex_lock(&f->lock);
+	take_ring(d);
+	stale = !ring_empty(f) || f->stale[h->kind] >> entry & 1;
+	pthread_mutex_unlock(&f->lock);
+	return !stale;
+}
+
+static bool from_fifo(const struct home *h, const struct range *r, void *to, size_t bytes)
+{
+	uint64_t *entry = shadow_entry(h, entry_of(r)), e = shadow(h, entry_of(r));
+	uint64_t off = (uint32_t)r->c;
+	uint32_t at, end;
+
+	do {
+		at = SIO_FIFO_AT(e);
+		end = SIO_FIFO_END(e);
+		if (!(e & SIO_SHADOW_VALID) || at >= end || bytes >= end - at ||
+		    off + end > h->priv_size)
+			return false;
+		memcpy(to, h->priv + off + at, bytes);
+		/* Failure: another vCPU took them, or the firmware took all back. */
+	} while (!__atomic_compare_exchange_n(entry, &e, e + bytes, false, __ATOMIC_ACQ_REL,
+					      __ATOMIC_ACQUIRE));
+	return true;
+}
+
+static bool is_fifo(const struct range *r, uint64_t addr, unsigned size)
+{
+	return r->kind == SIO_MAP_FIFO && r->base == addr && size >= 2 && size <= r->len;
+}
+
+bool fast_burst(struct vcpu *v, uint16_t owner, uint64_t port, unsigned size, size_t bytes,
+		void *to)
+{
+	struct domain *d = v->d;
+	struct home *h = d->home[OWNER_HOME(owner)];
+	unsigned k = d->fast->read[port];
+	const struct range *r = k ? &d->fast->range[k - 1] : NULL;
+	struct model_stats *st;
+
+	if (!r || r->home != h->kind || r->model != OWNER_MODEL(owner) || !is_fifo(r, port, size) ||
+	    !fresh(d, h, entry_of(r)) || !from_fifo(h, r, to, bytes))
+		return false;
+	st = stats_model(v, owner);
+	if (st)
+		st->shadowed++;
+	return true;
+}
+
 bool fast_access(struct vcpu *v, uint16_t owner, unsigned kind, bool write, uint64_t addr,
 		 unsigned size, uint64_t *val)
 {
@@ -523,7 +594,6 @@ bool fast_access(struct vcpu *v, uint16_t owner, unsigned kind, bool write, uint
 	struct model_stats *st;
 	unsigned k = kind != SIO_REQ_PIO ? 0 : write ? f->write[addr] : f->read[addr];
 	const struct range *r = k ? &f->range[k - 1] : NULL;
-	unsigned id;
 	bool full;
 
 	/* A guest may have moved another device over it. */
@@ -546,6 +616,10 @@ bool fast_access(struct vcpu *v, uint16_t owner, unsigned kind, bool write, uint
 		pthread_mutex_unlock(&f->lock);
 		return !full;
 	}
+	if (is_fifo(r, addr, size)) {
+		*val = 0;
+		return fast_burst(v, owner, addr, size, size, val);
+	}
 	if (r->base != addr || r->len != size)
 		return false;
 	if (r->kind == SIO_MAP_CLOCK) {
@@ -555,18 +629,9 @@ bool fast_access(struct vcpu *v, uint16_t owner, unsigned kind, bool write, uint
 	} else if (r->kind == SIO_MAP_SHADOW) {
 		uint64_t word;
 
-		id = r->c % SIO_MAX_SHADOWS;
-		if (f->n_posted && (!ring_empty(f) || f->n || f->delivering)) {
-			bool stale;
-
-			pthread_mutex_lock(&f->lock);
-			take_ring(d);
-			stale = !ring_empty(f) || f->stale[h->kind] >> id & 1;
-			pthread_mutex_unlock(&f->lock);
-			if (stale)
-				return false;
-		}
-		word = shadow(h, id);
+		if (!fresh(d, h, entry_of(r)))
+			return false;
+		word = shadow(h, entry_of(r));
 		if (!(word & SIO_SHADOW_VALID))
 			return false;
 		*val = (uint32_t)word;

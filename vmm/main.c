@@ -54,8 +54,8 @@ static const char usage_text[] =
 	"  --firmware FILE      firmware image (beside the program)\n"
 	"  --place DEV=HOME,... where models live: DEV is ide, uart, pci, pm, rtc, i8042, ports, fwcfg, test,\n"
 	"                       net or all; HOME is firmware, ioemu or stubdom (all=firmware)\n"
-	"  --fast LIST          fast paths in use, of posted,shadow,clock,readthrough,doorbell,irq; or none,\n"
-	"                       all, default (posted,shadow,clock,readthrough)\n"
+	"  --fast LIST          fast paths in use, of posted,shadow,clock,readthrough,fifo,doorbell,irq; or none,\n"
+	"                       all, default (posted,shadow,clock,readthrough,fifo)\n"
 	"  --irqchip WHERE      interrupt controllers and PIT, all but local APICs: kernel or firmware (kernel)\n"
 	"  --spin US            wait so long for a home in another process before sleeping (5)\n"
 	"  --testdev            the guest finds a device for tests and measurements\n"
@@ -308,6 +308,7 @@ static int parse_fast(struct options *o, char *arg)
 		[SIO_MAP_CLOCK] = "clock",
 		[SIO_MAP_DOORBELL] = "doorbell",
 		[SIO_MAP_READTHROUGH] = "readthrough",
+		[SIO_MAP_FIFO] = "fifo",
 		[FAST_IRQ] = "irq",
 	};
 	char *save;

@@ -77,6 +77,9 @@ uint64_t reflect(struct vcpu *v, unsigned kind, bool write, uint64_t addr, unsig
 		return nobody(v, burst, write, bytes);
 	if (count == 1 && fast_access(v, owner, kind, write, addr, size, &data))
 		return data;
+	if (burst && !write && kind == SIO_REQ_PIO &&
+	    fast_burst(v, owner, addr, size, bytes, burst))
+		return data;
 	t0 = tsc();
 	before = home_ticks(v);
 	if (reflect_request(d, v->id, h, &r, burst, burst && write ? bytes : 0))

@@ -134,6 +134,9 @@ enum sio_space { SIO_SPACE_PIO = 0, SIO_SPACE_MMIO = 1 };
  *                context, with event bit SIO_EVENT_DOORBELL + (c >> 32).
  *   READTHROUGH  memory, whole pages: reads see private memory from offset c on, and only writes are
  *                reflected.
+ *   FIFO         reads of 2 to b bytes at port a, also string ones, take the next bytes of a buffer in private
+ *                memory at offset c & ffffffffh, as entry (c >> 32) of the shadow page says, while that is valid
+ *                and not stale; but not the last ones, with which something happens.
  */
 enum sio_map_kind {
 	SIO_MAP_REFLECT = 0,
@@ -142,7 +145,8 @@ enum sio_map_kind {
 	SIO_MAP_CLOCK = 3,
 	SIO_MAP_DOORBELL = 4,
 	SIO_MAP_READTHROUGH = 5,
-	SIO_N_MAP_KINDS = 6,
+	SIO_MAP_FIFO = 6,
+	SIO_N_MAP_KINDS = 7,
 };
 
 #define SIO_NO_VECTOR  UINT32_MAX
@@ -170,6 +174,12 @@ enum sio_map_kind {
 /* The firmware keeps it up to date; one 64-bit store for each change.  Bit 63: valid; lower half: the
  * value.  Stored with release order before the operations of the same request are carried out. */
 #define SIO_SHADOW_VALID (1ull << 63)
+
+/* The entry of a FIFO, while it is valid: bits 15:0, how many bytes were taken; 31:16, where the buffer ends; the
+ * rest differs each time that the firmware offers something. The host takes bytes by compare and swap, once it
+ * has copied them; the firmware takes the entry back, by a swap too, before it looks at the buffer itself. */
+#define SIO_FIFO_AT(entry)  ((uint32_t)(entry)&0xffffu)
+#define SIO_FIFO_END(entry) ((uint32_t)(entry) >> 16)
 
 struct sio_shadow_page_shared {
 	uint64_t entry[SIO_MAX_SHADOWS];

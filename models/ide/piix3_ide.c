@@ -40,71 +40,61 @@ static const struct dev_region regions[] = {
 /*
  * What need not reach the model at once. Of each channel: reads of the status registers and of what was
  * written, and writes that set a command up, the command itself included: a driver that waits for it
- * reads a status next. Starting the bus master is never late; stopping it when nothing moves is.
+ * reads a status next. Starting the bus master is never late; stopping it when nothing moves is (S_IDLE:
+ * valid while that changes nothing else). PIO data is posted in words, one or two, as the last may end the
+ * command, and read from the buffer up to the last of a block.
+ *
+ * With doorbells, one starts the engine, after all that is posted: what the engine looks at must not be.
  */
-enum { S_ALT, S_STATUS, S_DEVICE, S_BMCMD, S_BMSTAT, S_IDLE, N_SHADOWS };
+enum { S_ALT, S_STATUS, S_DEVICE, S_BMCMD, S_BMSTAT, S_IDLE, S_FIFO };
 
-#define FAST_PER_CHANNEL 15u
+#define FAST_PER_CHANNEL 16u
 
-#define SH(n, s)      (1u << ((n)*FAST_PER_CHANNEL + (s)))
-#define SH_STAT(n)    (SH(n, S_ALT) | SH(n, S_STATUS) | SH(n, S_BMSTAT))
 #define OWN(n, s)     ((n)*FAST_PER_CHANNEL + (s))
+#define SH(n, s)      (1u << OWN(n, s))
+#define SH_STAT(n)    (SH(n, S_ALT) | SH(n, S_STATUS) | SH(n, S_BMSTAT))
 #define NOT_WITH_BELL (1u << DEV_DOORBELL)
 
-#define SHADOW(reg, off, n)                                                \
-	{                                                                  \
-		.kind = DEV_SHADOW, .region = reg, .offset = off, .len = n \
+#define READ(kind_, reg, off, n)                                      \
+	{                                                             \
+		.kind = kind_, .region = reg, .offset = off, .len = n \
 	}
+#define SHADOW(reg, off, n) READ(DEV_SHADOW, reg, off, n)
 #define POSTED(reg, off, n, dirt, own_, care_)                                               \
 	{                                                                                    \
 		.kind = DEV_POSTED, .region = reg, .offset = off, .len = n, .dirties = dirt, \
 		.own = own_, .care = care_                                                   \
 	}
+#define BM_POSTED(off, n, dirt, own_, not_if_)                                                \
+	{                                                                                     \
+		.kind = DEV_POSTED, .region = R_BM, .offset = off, .len = n, .dirties = dirt, \
+		.own = own_, .not_if = not_if_, .without = NOT_WITH_BELL                      \
+	}
+#define BELL(off, v)                                                                      \
+	{                                                                                 \
+		.kind = DEV_DOORBELL, .region = R_BM, .offset = off, .len = 1, .value = v \
+	}
 
-#define CHANNEL(n, cmd, ctl)                                                                                                         \
-	[(n)*FAST_PER_CHANNEL +                                                                                                      \
-		S_ALT] = SHADOW(ctl, 0, 1),                                                                                          \
-		[(n)*FAST_PER_CHANNEL + S_STATUS] = SHADOW(cmd, TF_COMMAND, 1),                                                      \
-		[(n)*FAST_PER_CHANNEL + S_DEVICE] = SHADOW(cmd, TF_DEVICE, 1),                                                       \
-		[(n)*FAST_PER_CHANNEL + S_BMCMD] = SHADOW(R_BM, (n)*8, 1),                                                           \
-		[(n)*FAST_PER_CHANNEL + S_BMSTAT] =                                                                                  \
-			SHADOW(R_BM, (n)*8 + 2,                                                                                      \
-			       1), /* Valid while stopping the bus master changes nothing else. */                                   \
-		[(n)*FAST_PER_CHANNEL + S_IDLE] = SHADOW(                                                                            \
-			R_BM, (n)*8,                                                                                                 \
-			0), /* Words of PIO data, one or two: the last may end the command. */                                       \
-		POSTED(cmd, TF_DATA, 4, SH_STAT(n), DEV_NO_SHADOW, 0),                                                               \
-		POSTED(cmd, TF_FEATURE, 5, 0, DEV_NO_SHADOW, 0),                                                                     \
-		POSTED(cmd, TF_DEVICE, 1, SH_STAT(n), OWN(n, S_DEVICE), DEV_SEL),                                                    \
-		POSTED(cmd, TF_COMMAND, 1, SH_STAT(n) | SH(n, S_DEVICE) | SH(n, S_BMCMD),                                            \
-		       DEV_NO_SHADOW, 0),                                                                                            \
-		{ .kind = DEV_DOORBELL,                                                                                              \
-		  .region = R_BM,                                                                                                    \
-		  .offset = (n)*8,                                                                                                   \
-		  .len = 1,                                                                                                          \
-		  .value = BM_START },                                                                                               \
-		{ .kind = DEV_DOORBELL,                                                                                              \
-		  .region = R_BM,                                                                                                    \
-		  .offset = (n)*8,                                                                                                   \
-		  .len = 1,                                                                                                          \
-		  .value =                                                                                                           \
-			  BM_START |                                                                                                 \
-			  BM_TO_MEM }, /* The engine is started by a doorbell, which rings after all that is posted: what it       \
-	 * looks at must not be. */ \
-		{ .kind = DEV_POSTED,                                                                                                \
-		  .region = R_BM,                                                                                                    \
-		  .offset = (n)*8,                                                                                                   \
-		  .len = 1,                                                                                                          \
-		  .dirties = SH_STAT(n),                                                                                             \
-		  .own = OWN(n, S_IDLE),                                                                                             \
-		  .not_if = BM_START,                                                                                                \
-		  .without = NOT_WITH_BELL },                                                                                        \
-		{ .kind = DEV_POSTED,                                                                                                \
-		  .region = R_BM,                                                                                                    \
-		  .offset = (n)*8 + 4,                                                                                               \
-		  .len = 4,                                                                                                          \
-		  .own = DEV_NO_SHADOW,                                                                                              \
-		  .without = NOT_WITH_BELL },                                                                                        \
+#define CHANNEL(n, cmd, ctl)                                                                      \
+	[OWN(n, S_ALT)] = SHADOW(ctl, 0, 1), [OWN(n, S_STATUS)] = SHADOW(cmd, TF_COMMAND, 1),     \
+		[OWN(n, S_DEVICE)] = SHADOW(cmd, TF_DEVICE, 1),                                   \
+		[OWN(n, S_BMCMD)] = SHADOW(R_BM, (n)*8, 1),                                       \
+		[OWN(n, S_BMSTAT)] = SHADOW(R_BM, (n)*8 + 2, 1),                                  \
+		[OWN(n, S_IDLE)] = SHADOW(R_BM, (n)*8, 0),                                        \
+		[OWN(n, S_FIFO)] = { .kind = DEV_FIFO,                                            \
+				     .region = cmd,                                               \
+				     .offset = TF_DATA,                                           \
+				     .len = 4,                                                    \
+				     .value = offsetof(struct piix3_ide, state.ch[n].buf) },      \
+		POSTED(cmd, TF_DATA, 4, SH_STAT(n) | SH(n, S_FIFO), DEV_NO_SHADOW, 0),            \
+		POSTED(cmd, TF_FEATURE, 5, 0, DEV_NO_SHADOW, 0),                                  \
+		POSTED(cmd, TF_DEVICE, 1, SH_STAT(n) | SH(n, S_FIFO), OWN(n, S_DEVICE), DEV_SEL), \
+		POSTED(cmd, TF_COMMAND, 1,                                                        \
+		       SH_STAT(n) | SH(n, S_DEVICE) | SH(n, S_BMCMD) | SH(n, S_FIFO),             \
+		       DEV_NO_SHADOW, 0),                                                         \
+		BELL((n)*8, BM_START), BELL((n)*8, BM_START | BM_TO_MEM),                         \
+		BM_POSTED((n)*8, 1, SH_STAT(n), OWN(n, S_IDLE), BM_START),                        \
+		BM_POSTED((n)*8 + 4, 4, 0, DEV_NO_SHADOW, 0),                                     \
 		POSTED(R_BM, (n)*8 + 2, 1, SH(n, S_BMSTAT), DEV_NO_SHADOW, 0)
 
 static const struct dev_fast fast[2 * FAST_PER_CHANNEL] = {
@@ -136,6 +126,14 @@ void ide_shadows(struct ide_chan *c)
 	dev_shadow(e, n + S_BMSTAT, bm_status(c), !bell);
 	dev_shadow(e, n + S_IDLE, 0,
 		   s->op.kind == OP_NONE && !c->busy && !(s->bm.status & BM_ACTIVE));
+	if ((s->op.kind == OP_PIO_IN || s->op.kind == OP_DATA) && s->op.drive == s->sel)
+		dev_fifo(e, n + S_FIFO, s->op.pos, s->op.end);
+}
+
+/* The guest may have read on meanwhile. */
+static void take_fifo(struct ide_chan *c)
+{
+	c->s->op.pos = dev_fifo_taken(&c->ide->env, c->n * FAST_PER_CHANNEL + S_FIFO, c->s->op.pos);
 }
 
 bool bm_ready(const struct ide_chan *c)
@@ -290,14 +288,30 @@ static enum dev_rc access_any(void *dev, struct dev_access *a)
 	return DEV_OK;
 }
 
-static enum dev_rc ide_access(void *dev, struct dev_access *a)
+static void enter(struct piix3_ide *d)
 {
-	struct piix3_ide *d = dev;
+	for (unsigned i = 0; i < 2; i++)
+		take_fifo(&d->ch[i]);
+}
 
-	access_any(dev, a);
+static void leave(struct piix3_ide *d)
+{
 	for (unsigned i = 0; i < 2; i++)
 		ide_shadows(&d->ch[i]);
+}
+
+static enum dev_rc ide_access(void *dev, struct dev_access *a)
+{
+	enter(dev);
+	access_any(dev, a);
+	leave(dev);
 	return DEV_OK;
+}
+
+static void ide_sync(void *dev)
+{
+	enter(dev);
+	leave(dev);
 }
 
 static enum dev_rc ide_burst(void *dev, struct dev_access *a, void *buf, uint32_t count)
@@ -306,8 +320,11 @@ static enum dev_rc ide_burst(void *dev, struct dev_access *a, void *buf, uint32_
 	uint8_t *p = buf;
 
 	if ((a->region == R_CMD0 || a->region == R_CMD1) && a->offset == TF_DATA && a->size > 1) {
-		ide_data(&d->ch[a->region == R_CMD1], a->write, buf, count * a->size);
-		ide_shadows(&d->ch[a->region == R_CMD1]);
+		struct ide_chan *c = &d->ch[a->region == R_CMD1];
+
+		take_fifo(c);
+		ide_data(c, a->write, buf, count * a->size);
+		ide_shadows(c);
 		return DEV_OK;
 	}
 	for (uint32_t i = 0; i < count; i++, p += a->size) {
@@ -325,11 +342,11 @@ static void ide_reset(void *dev)
 {
 	struct piix3_ide *d = dev;
 
+	enter(d);
 	pci_cfg_reset(d->state.cfg, regs, N_REGS);
-	for (unsigned i = 0; i < 2; i++) {
+	for (unsigned i = 0; i < 2; i++)
 		ide_chan_reset(&d->ch[i]);
-		ide_shadows(&d->ch[i]);
-	}
+	leave(d);
 	dev_place(&d->env, R_BM, DEV_UNPLACED);
 }
 
@@ -378,17 +395,18 @@ static int ide_loaded(void *dev)
 	struct piix3_ide *d = dev;
 
 	/* Requests of the state before are not this one's. */
-	for (unsigned i = 0; i < 2; i++)
+	for (unsigned i = 0; i < 2; i++) {
 		d->ch[i].dead = d->ch[i].busy;
+		dev_fifo_taken(&d->env, i * FAST_PER_CHANNEL + S_FIFO, 0);
+	}
 	if (!ide_sane(d)) {
 		ide_reset(d);
 		return -1;
 	}
 	dev_place(&d->env, R_BM, pci_cfg_io_bar(d->state.cfg, BMIBA));
-	for (unsigned i = 0; i < 2; i++) {
+	for (unsigned i = 0; i < 2; i++)
 		dev_irq(&d->env, i, d->state.ch[i].line);
-		ide_shadows(&d->ch[i]);
-	}
+	leave(d);
 	return 0;
 }
 
@@ -406,6 +424,7 @@ const struct dev_class piix3_ide_class = {
 	.reset = ide_reset,
 	.access = ide_access,
 	.burst = ide_burst,
+	.sync = ide_sync,
 	.loaded = ide_loaded,
 	.sane = ide_sane,
 };

@@ -24,14 +24,16 @@
 #include "boards/pc.h"
 #include "sio/slot.h"
 
-#define RAM_SIZE    0x20000u /* smaller than the tables say: DMA meets the end of RAM */
-#define TOLD_RAM    (64u << 20)
-#define N_DISKS     4u
-#define N_SECTORS   128u
-#define MAX_QUEUE   64u
-#define MAX_STEPS   400u
-#define MAX_ALLOC   96u
-#define FAST_KINDS  (1u << DEV_POSTED | 1u << DEV_SHADOW | 1u << DEV_CLOCK | 1u << DEV_READTHROUGH)
+#define RAM_SIZE  0x20000u /* smaller than the tables say: DMA meets the end of RAM */
+#define TOLD_RAM  (64u << 20)
+#define N_DISKS   4u
+#define N_SECTORS 128u
+#define MAX_QUEUE 64u
+#define MAX_STEPS 400u
+#define MAX_ALLOC 96u
+#define FAST_KINDS                                                                       \
+	(1u << DEV_POSTED | 1u << DEV_SHADOW | 1u << DEV_CLOCK | 1u << DEV_READTHROUGH | \
+	 1u << DEV_FIFO)
 #define END_OF_TIME (1ull << 61)
 
 #define CHECK(x)                                                                        \
@@ -194,7 +196,7 @@ static void op_map_fast(void *ctx, unsigned dev, const struct machine_fast *m)
 {
 	struct host *h = ctx;
 
-	CHECK(m->f->kind != DEV_SHADOW || m->id < MACHINE_MAX_SHADOWS);
+	CHECK((m->f->kind != DEV_SHADOW && m->f->kind != DEV_FIFO) || m->id < MACHINE_MAX_SHADOWS);
 	CHECK(m->f->kind != DEV_DOORBELL || m->id < MACHINE_MAX_DOORBELLS);
 	CHECK(m->f->kind == DEV_POSTED || m->f->kind == DEV_READTHROUGH || m->f->len <= 8);
 	CHECK(m->space == DEV_MMIO || m->base + m->f->len <= 0x10000);
@@ -649,6 +651,8 @@ static uint64_t read_at(struct host *h, const struct machine_fast *m)
 	return v;
 }
 
+#define FIFO_OFFER (0x7fffffffull << 32) /* which of the offers it is */
+
 /* What a read must not change. */
 static uint64_t digest(const struct host *h)
 {
@@ -657,6 +661,8 @@ static uint64_t digest(const struct host *h)
 	for (unsigned i = 0; i < h->m->n_dev; i++) {
 		const struct dev_host *d = &h->m->host[i];
 
+		if (d->cls->sync)
+			d->cls->sync(d->dev);
 		for (size_t k = 0; k + 8 <= d->cls->state_size; k += 8) {
 			uint64_t w;
 
@@ -668,7 +674,7 @@ static uint64_t digest(const struct host *h)
 			sum = (sum ^ d->deadline[t]) * 31;
 	}
 	for (unsigned i = 0; i < MACHINE_MAX_SHADOWS; i++)
-		sum = (sum ^ h->shadow[i]) * 31;
+		sum = (sum ^ (h->shadow[i] & ~FIFO_OFFER)) * 31;
 	return sum;
 }
 
@@ -736,7 +742,7 @@ static uint32_t stale_after(const struct host *h, const struct machine_fast *m,
 	for (unsigned i = 0; i < h->n_fast; i++) {
 		const struct machine_fast *o = &h->fast[i];
 
-		if (o->f->kind == DEV_SHADOW && o->space == m->space &&
+		if ((o->f->kind == DEV_SHADOW || o->f->kind == DEV_FIFO) && o->space == m->space &&
 		    o->base < p->addr + p->size && p->addr < o->base + o->f->len)
 			stale |= 1u << o->id;
 	}
@@ -771,37 +777,55 @@ static void deliver(struct host *h, const struct sio_posted *p, unsigned n, bool
 	}
 }
 
+struct moment {
+	struct host h;
+	void *mem[MAX_ALLOC], *ram;
+};
+
+static struct moment *keep(const struct host *h)
+{
+	struct moment *t = malloc(sizeof(*t));
+
+	t->h = *h;
+	t->ram = malloc(RAM_SIZE);
+	memcpy(t->ram, h->ram, RAM_SIZE);
+	for (unsigned i = 0; i < h->n_mem; i++) {
+		t->mem[i] = malloc(h->mem_size[i]);
+		memcpy(t->mem[i], h->mem[i], h->mem_size[i]);
+	}
+	return t;
+}
+
+static void go_back(struct host *h, struct moment *t)
+{
+	*h = t->h;
+	memcpy(h->ram, t->ram, RAM_SIZE);
+	free(t->ram);
+	for (unsigned i = 0; i < h->n_mem; i++) {
+		memcpy(h->mem[i], t->mem[i], h->mem_size[i]);
+		free(t->mem[i]);
+	}
+	free(t);
+}
+
 /* Both ways from the same state, the second for good. */
 static void deliver_twice(struct host *h, const struct sio_posted *p, unsigned n)
 {
-	struct host *was = malloc(sizeof(*was)), *one = malloc(sizeof(*one));
-	void *copy[MAX_ALLOC], *ram = malloc(RAM_SIZE);
+	struct moment *was = keep(h);
+	struct host *one = malloc(sizeof(*one));
 	uint64_t sum;
 
-	*was = *h;
-	memcpy(ram, h->ram, RAM_SIZE);
-	for (unsigned i = 0; i < h->n_mem; i++) {
-		copy[i] = malloc(h->mem_size[i]);
-		memcpy(copy[i], h->mem[i], h->mem_size[i]);
-	}
 	deliver(h, p, n, false);
 	h->n_gsi = 0; /* edges may be fewer */
 	sum = digest(h);
 	*one = *h;
-	*h = *was;
-	memcpy(h->ram, ram, RAM_SIZE);
-	for (unsigned i = 0; i < h->n_mem; i++) {
-		memcpy(h->mem[i], copy[i], h->mem_size[i]);
-		free(copy[i]);
-	}
+	go_back(h, was);
 	deliver(h, p, n, true);
 	h->n_gsi = 0;
 	CHECK(digest(h) == sum && memcmp(h->gsi, one->gsi, sizeof(h->gsi)) == 0);
 	for (unsigned i = 0; i < N_DISKS; i++)
 		CHECK(h->disk[i].n == one->disk[i].n);
-	free(was);
 	free(one);
-	free(ram);
 }
 
 static const struct machine_fast *pick(struct host *h, enum dev_fast_kind kind)
@@ -817,6 +841,29 @@ static const struct machine_fast *pick(struct host *h, enum dev_fast_kind kind)
 	return NULL;
 }
 
+/* What a FIFO gives is what the device would give, and leaves it so. */
+static void fifo(struct host *h)
+{
+	const struct machine_fast *m = pick(h, DEV_FIFO);
+	uint64_t e = m ? h->shadow[m->id] : 0, sum;
+	unsigned size = take8(h) & 1 ? 4 : 2;
+	uint32_t count = take8(h) + 1u, bytes = count * size;
+	struct moment *was;
+	uint8_t buf[256 * 4];
+
+	if (!(e & SIO_SHADOW_VALID) || bytes >= SIO_FIFO_END(e) - SIO_FIFO_AT(e) || covered(h, m))
+		return;
+	was = keep(h);
+	machine_burst(h->m, m->base, size, false, buf, count);
+	sum = digest(h);
+	go_back(h, was);
+	CHECK(memcmp((const uint8_t *)m->page + SIO_FIFO_AT(e), buf, bytes) == 0);
+	h->shadow[m->id] += bytes;
+	/* Sometimes what comes next finds it so. */
+	if (count & 1)
+		CHECK(digest(h) == sum);
+}
+
 /* Writes that are queued, perhaps a doorbell after them, and what is read meanwhile. */
 static void step_posted(struct host *h)
 {
@@ -827,6 +874,8 @@ static void step_posted(struct host *h)
 	uint32_t stale = 0;
 	unsigned n = 0;
 
+	if (how & 0x10)
+		fifo(h);
 	memcpy(then, h->shadow, sizeof(then));
 	for (unsigned i = how & 7; i; i--) {
 		uint8_t where = take8(h);

@@ -252,6 +252,8 @@ static uint64_t take_c(unsigned kind)
 	case SIO_MAP_CLOCK: return take32() | (uint64_t)(how % 36) << 32;
 	case SIO_MAP_DOORBELL: return (how & 3) | (uint64_t)(how >> 2 & 31) << 32;
 	case SIO_MAP_READTHROUGH: return (uint64_t)how % 66 * SIO_PAGE;
+	case SIO_MAP_FIFO:
+		return (uint64_t)(how & 31) * (PRIV_SIZE / 32) | (uint64_t)(take8() % 34) << 32;
 	}
 	return how;
 }

@@ -114,6 +114,24 @@ static void f_shadow(struct dev_host *h, unsigned n, uint32_t value, bool valid)
 	h->shadow[n] = value | (valid ? VALID : 0);
 }
 
+static void f_fifo(struct dev_host *h, unsigned n, uint32_t at, uint32_t end)
+{
+	assert_true(n < h->cls->n_fast && h->cls->fast[n].kind == DEV_FIFO);
+	assert_true(at <= end && end < 0x10000);
+	assert_false(h->shadow[n] & VALID); /* taken back before */
+	if (at < end)
+		h->shadow[n] = VALID | at | end << 16;
+}
+
+static uint32_t f_fifo_taken(struct dev_host *h, unsigned n, uint32_t at)
+{
+	uint64_t e = h->shadow[n];
+
+	assert_true(n < h->cls->n_fast && h->cls->fast[n].kind == DEV_FIFO);
+	h->shadow[n] = 0;
+	return e & VALID ? e & 0xffff : at;
+}
+
 static bool f_fast(struct dev_host *h, enum dev_fast_kind kind)
 {
 	return h->f->fast >> kind & 1;
@@ -139,6 +157,8 @@ static const struct dev_services services = {
 	.reset = f_reset,
 	.poweroff = f_poweroff,
 	.shadow = f_shadow,
+	.fifo = f_fifo,
+	.fifo_taken = f_fifo_taken,
 	.fast = f_fast,
 };
 
@@ -149,8 +169,7 @@ void fake_init(struct fake *f)
 	assert_non_null(f->ram);
 	f->wall_base_ns = 1700000000ull * 1000000000ull;
 	f->fast = 1u << DEV_POSTED | 1u << DEV_SHADOW | 1u << DEV_CLOCK | 1u << DEV_READTHROUGH;
-	if (getenv("FAKE_FAST"))
-		f->fast |= 1u << DEV_DOORBELL;
+	f->fast |= 1u << (getenv("FAKE_FAST") ? DEV_DOORBELL : DEV_FIFO);
 }
 
 void fake_free(struct fake *f)
@@ -215,6 +234,8 @@ static void check_shadows(struct dev_host *h, const uint64_t *then, uint32_t sta
 	struct dev_host was = *h;
 	void *state = malloc(c->state_size);
 
+	if (c->sync)
+		c->sync(h->dev);
 	memcpy(state, (char *)h->dev + c->state_off, c->state_size);
 	for (unsigned i = 0; i < c->n_fast; i++)
 		if (c->fast[i].kind == DEV_SHADOW && in_use(h, &c->fast[i]) && then[i] & VALID &&
@@ -242,6 +263,25 @@ static void check_sane(struct dev_host *h)
 					 (uint64_t)((unsigned __int128)h->f->now_ns *
 						    c->fast[i].value / 1000000000u) &
 						 ((1ull << c->fast[i].bits) - 1));
+}
+
+/* Does a read end in what a FIFO offers? */
+static bool fifo(struct dev_host *h, const struct dev_access *a, void *to, uint32_t bytes)
+{
+	for (unsigned i = 0; i < h->cls->n_fast; i++) {
+		const struct dev_fast *o = &h->cls->fast[i];
+		uint32_t at = h->shadow[i] & 0xffff, end = h->shadow[i] >> 16 & 0xffff;
+
+		if (o->kind != DEV_FIFO || o->region != a->region || o->offset != a->offset ||
+		    a->size < 2 || a->size > o->len || !in_use(h, o) || !(h->shadow[i] & VALID) ||
+		    bytes >= end - at)
+			continue;
+		memcpy(to, (char *)h->dev + o->value + at, bytes);
+		h->shadow[i] += bytes;
+		h->fifo_reads++;
+		return true;
+	}
+	return false;
 }
 
 /* Is it a write that may be posted? Then stale gets the shadows that it makes so. */
@@ -293,6 +333,10 @@ static bool one(struct fake *f, enum dev_space space, uint64_t addr, unsigned si
 			    addr < h->base[r] || addr - h->base[r] >= reg->len ||
 			    addr - h->base[r] + size > reg->len || !(reg->sizes & size))
 				continue;
+			if (!write && fifo(h, &a, &a.data, size)) {
+				*val = a.data;
+				return true;
+			}
 			late = posted(h, &a, &stale);
 			memcpy(then, h->shadow, sizeof(then));
 			if (h->cls->access(h->dev, &a) != DEV_OK)
@@ -350,6 +394,8 @@ void fake_burst(struct fake *f, uint64_t port, unsigned size, bool write, void *
 			if (!h->cls->burst || reg->space != DEV_PIO || port < h->base[r] ||
 			    port - h->base[r] + size > reg->len || !(reg->sizes & size))
 				continue;
+			if (!write && fifo(h, &a, buf, count * size))
+				return;
 			assert_int_equal(h->cls->burst(h->dev, &a, buf, count), DEV_OK);
 			check_sane(h);
 			return;

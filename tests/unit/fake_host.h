@@ -5,10 +5,10 @@
  * One fake host may carry several devices (a bridge and its functions); ports and addresses are
  * shared, timers and lines are each device's own.
  *
- * No fast path is taken, but the guest must not be able to tell: after every entry into a model, shadows
- * that are valid are compared with what a read gives, which must change nothing; after a write to a posted
+ * No fast path is taken but FIFOs, and the guest must not be able to tell: after every entry into a model,
+ * shadows that are valid are compared with what a read gives, which must change nothing; after a write to a posted
  * range, shadows that it does not make stale are still what a read gives.  With FAKE_FAST=doorbell in the
- * environment doorbells are in use too.
+ * environment doorbells are in use too, and no FIFOs.
  */
 #ifndef FAKE_HOST_H
 #define FAKE_HOST_H
@@ -36,6 +36,7 @@ struct dev_host {
 	bool line[FAKE_MAX_LINES];
 	unsigned rises[FAKE_MAX_LINES]; /* how often each line went from 0 to 1 */
 	uint64_t shadow[DEV_MAX_FAST]; /* as in include/sio/slot.h: bit 63 is set while it is valid */
+	unsigned fifo_reads;
 };
 
 struct fake {

@@ -59,7 +59,7 @@ def mix_fast(name, fast, smp):
 
 
 for SMP in (1, 4):
-    for FAST in ("none", "posted", "shadow", "clock", "readthrough", "doorbell", "irq", "all"):
+    for FAST in ("none", "posted", "shadow", "clock", "readthrough", "fifo", "doorbell", "irq", "all"):
         mix_fast(FAST, FAST, SMP)
 
 

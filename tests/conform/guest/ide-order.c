@@ -189,6 +189,86 @@ static void data_port(void)
 	check_all("  data", &data);
 }
 
+#define BLOCK 16u
+
+/* A block that is read in pieces of all kinds, with other accesses between them. */
+static void pieces(void)
+{
+	struct tally drq = { 0 }, away = { 0 }, data = { 0 }, ends = { 0 }, dropped = { 0 };
+	uint32_t seed = 5;
+
+	check("SET MULTIPLE", ide_do(c0, 0, SET_MULTIPLE, 0, BLOCK), IDLE);
+	for (unsigned round = 0; round < 6; round++) {
+		unsigned lba = 40 * round, n = BLOCK + 5;
+		uint8_t *p = buf, *end;
+
+		memset(buf, 0, n * SECTOR);
+		ide_cmd(c0, 0, READ_MULTIPLE, lba, (uint8_t)n);
+		for (unsigned at = 0; at < n; at += BLOCK) {
+			tally(&drq, ide_idle(c0), IDLE | DRQ);
+			inb(c0->base + STATUS);
+			for (end = buf + (at ? n : BLOCK) * SECTOR; p < end;) {
+				unsigned left = (unsigned)(end - p), words = rnd(&seed) % 600 + 1;
+
+				if (words > left / 2)
+					words = left / 2;
+				switch (rnd(&seed) % 4) {
+				case 0: insw(c0->base, p, words); break;
+				case 1:
+					words &= ~1u;
+					insl(c0->base, p, words / 2);
+					break;
+				case 2:
+					words = 1;
+					*(uint16_t *)p = inw(c0->base);
+					break;
+				case 3:
+					words = left >= 4 ? 2 : 0;
+					if (words)
+						*(uint32_t *)p = inl(c0->base);
+				}
+				p += words * 2;
+				switch (rnd(&seed) % 5 * (p < end)) {
+				case 1: tally(&drq, alt_status(c0), IDLE | DRQ); break;
+				case 2: /* the other drive has nothing to give */
+					outb(c0->base + DEVICE, 0xa0 | LBA | SLAVE);
+					tally(&away, inw(c0->base), 0xffff);
+					outb(c0->base + DEVICE, 0xa0 | LBA);
+					break;
+				case 3: tally(&drq, inb(c0->base + STATUS), IDLE | DRQ); break;
+				case 4: outb(ide[1].base + COUNT, (uint8_t)round); break;
+				}
+			}
+		}
+		tally(&ends, ide_idle(c0), IDLE);
+		tally(&data, unlike(0, lba, n, buf), 0);
+		/* A command, or a reset, in the middle of a block: what comes next is not the block's. */
+		ide_cmd(c0, 0, READ_MULTIPLE, lba, BLOCK);
+		ide_idle(c0);
+		insw(c0->base, buf, rnd(&seed) % 300 + 1);
+		if (round & 1) {
+			outb(c0->base + COMMAND, IDENTIFY);
+			tally(&dropped, ide_idle(c0), IDLE | DRQ);
+			insw(c0->base, buf, SECTOR / 2);
+			tally(&dropped, *(uint16_t *)(buf + 2 * 49) & 0x300, 0x300);
+		} else {
+			outb(c0->ctl, SRST);
+			tally(&dropped, inw(c0->base), 0xffff);
+			outb(c0->ctl, 0);
+			ide_idle(c0);
+			check("SET MULTIPLE after a reset", ide_do(c0, 0, SET_MULTIPLE, 0, BLOCK),
+			      IDLE);
+		}
+		inb(c0->base + STATUS);
+		tally(&ends, ide_idle(c0), IDLE);
+	}
+	check_all("a block in pieces: DRQ", &drq);
+	check_all("  the other drive", &away);
+	check_all("  data", &data);
+	check_all("  end", &ends);
+	check_all("a block that is left", &dropped);
+}
+
 /* Processors in a ring: each reads what the one before has written, and writes. */
 
 static unsigned n_cpus;
@@ -270,5 +350,6 @@ void run(void)
 	selection();
 	bus_master();
 	data_port();
+	pieces();
 	processors();
 }
