@@ -72,6 +72,7 @@ static int sequential(int fd, uint64_t size, bool write, uint64_t bytes, size_t 
 		buf[i] = (uint8_t)(i * 7);
 	printf("READLAT START seq=%s size=%zu\n", write ? "write" : "read", len);
 	fflush(stdout);
+	usleep(200000); /* let the serial port's interrupts end */
 	start = now_ns();
 	for (at = 0; at < bytes; at += len)
 		one(fd, write, buf, len, at);
