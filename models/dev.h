@@ -234,8 +234,7 @@ static inline void dev_place(const struct dev_env *e, unsigned region, uint64_t 
  * block request in flight.  Little-endian, this build's layout; a version field in a model's state
  * comes when the first layout changes.
  */
-size_t dev_save(const struct dev_class *c, void *d, void *buf,
-		size_t cap); /* 0: cap too small */
+size_t dev_save(const struct dev_class *c, void *d, void *buf, size_t cap); /* 0: cap too small */
 int dev_load(const struct dev_class *c, void *d, const void *buf, size_t len); /* 0 or -1 */
 
 #endif
