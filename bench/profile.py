@@ -17,7 +17,7 @@ sys.dont_write_bytecode = True
 TOP = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 sys.path[:0] = [os.path.join(TOP, "tests", "vm"), os.path.join(TOP, "bench")]
 import vm  # noqa: E402
-from bench import CONTESTANTS, command  # noqa: E402
+from bench import CONTESTANTS, command, warm_disk  # noqa: E402
 
 TRACING = "/sys/kernel/tracing"
 PRIVATE = range(0xf0000000, 0xf1000000)  # SIO_PRIV_BASE: where a companion runs, and no guest
@@ -92,13 +92,11 @@ class Trace:
 
 def one_run(who, context):
     """[(series, us for a request, {place: (us, times)})]"""
-    disk = context.path("disk.img")
-    if not os.path.exists(disk):
-        context.image("disk.img", 64 << 20)
+    disk = warm_disk(context)
     machine, _, more, divisor = CONTESTANTS[who]
     device = "/dev/vda" if machine == "qemu-virtio" else "/dev/sda"
     append = (f"console=ttyS0,115200 quiet panic=-1 sio.test=lat sio.args={device},10,{READS // divisor},"
-              f"{MIB // divisor} {more}" + (" sio.disks=1" if device == "/dev/sda" else ""))
+              f"{MIB // divisor ** 2} {more}" + (" sio.disks=1" if device == "/dev/sda" else ""))
     program, args = command(who, disk, append)
     traces = [Trace(n) for n in range(len(SERIES))]
     m = vm.Machine(context, args, label=f"profile-{who}", command=program)
