@@ -213,7 +213,7 @@ def one_run(who, context, reads, user_exits):
 
 def native_run(context, reads):
     """The program without a guest, on the file system where the images are."""
-    disk, out = context.path("disk.img"), {}
+    disk, out = warm_disk(context), {}
     program = os.path.join(vm.GUESTS, "bin", "readlat")
 
     def figures(*args):
