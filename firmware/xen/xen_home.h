@@ -21,6 +21,22 @@
 #define XEN_SPECIAL   0xfeff8000u /* Xen's own pages in a PVH domain: xenstore, console */
 #define XEN_SPECIAL_N 8u
 
+/*
+ * The PVH kernel's one module (ramdisk= in xl's configuration) is the BIOS image, or an archive with it and a Linux
+ * kernel to be booted directly (tools/xen/archive.py): this page, then the parts, each from a page boundary on.
+ */
+#define XEN_ARCHIVE_MAGIC 0x544f4f42584f4953ull /* "SIOXBOOT" */
+#define XEN_ARCHIVE_BIOS  0u /* a part's kind; the others are of enum sio_blob_kind */
+
+struct xen_archive {
+	uint64_t magic;
+	uint32_t n, pad;
+	struct {
+		uint32_t kind, pad;
+		uint64_t off, len; /* in the archive; bytes */
+	} part[SIO_MAX_BLOBS + 1];
+};
+
 enum { XEN_SHUTDOWN_POWEROFF = 0, XEN_SHUTDOWN_REBOOT = 1, XEN_SHUTDOWN_CRASH = 3 };
 
 /* An operation of include/sio/xen.h among those of a slot: code + XEN_OP. */

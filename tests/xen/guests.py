@@ -1,0 +1,225 @@
+#!/usr/bin/python3
+# SPDX-License-Identifier: BSD-2-Clause
+"""Guests on Xen, with the bodies of the VM tests. tests/xen/guests.sh runs this in the lab's dom0.
+
+  guests.py [--list] [PATTERN...]
+
+A domain's "process" is xl in the foreground, which waits for the domain's end; its console is the log that xenconsoled
+writes; its statistics are those of the back ends in dom0's kernel.
+"""
+import fnmatch
+import importlib
+import os
+import re
+import shutil
+import subprocess
+import sys
+import threading
+import time
+
+sys.dont_write_bytecode = True
+HERE = os.path.dirname(os.path.abspath(__file__))
+ROOT = os.path.dirname(os.path.dirname(HERE))
+sys.path[:0] = [os.path.join(ROOT, "tests", "vm"), os.path.join(ROOT, "tools", "xen")]
+XEN = os.environ.get("SIO_XEN", os.path.join(ROOT, "build", "xen"))
+import archive  # noqa: E402
+import run  # noqa: E402
+import vm  # noqa: E402
+from vm import Fail, check  # noqa: E402
+
+MIB = 1 << 20
+FIRMWARE = os.environ.get("SIO_FW_XEN", os.path.join(ROOT, "build", "selfio-fw-xen.elf"))
+BIOS = "/usr/share/seabios/bios-256k.bin"
+BACKENDS = "/sys/bus/xen-backend/devices"
+POWEROFF, REBOOT, CRASH = 0, 1, 3  # as xl says it
+TESTS = {}
+
+
+def test(name, cost=25, quick=True):
+    def register(function):
+        TESTS[name] = vm.Test(function, name, quick, cost)
+        return function
+    return register
+
+
+def output(*argv, timeout=60):
+    return subprocess.run(argv, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+                          timeout=timeout, text=True, errors="replace").stdout
+
+
+class Domain(vm.Machine):
+    """A domain, from xl create to its end."""
+
+    def __init__(self, context, config, label=""):
+        self.context, self.label, self.name = context, label, f"sio{len(context.machines)}"
+        self.began = time.monotonic()
+        self.changed = threading.Condition()
+        self.position, self.stats_file, self.final, self.reasons = 0, None, None, []
+        path = context.path(self.name + ".cfg")
+        with open(path, "w") as f:
+            f.write(f'name = "{self.name}"\n{config}')
+        context.say(config)
+        log = f"/var/log/xen/console/guest-{self.name}.log"
+        os.makedirs(os.path.dirname(log), exist_ok=True)
+        open(log, "wb").close()
+        self.tail = subprocess.Popen(["tail", "-s", "0.3", "-f", log], stdout=subprocess.PIPE, bufsize=0,
+                                     preexec_fn=vm.die_with_parent)
+        self.process = subprocess.Popen(["xl", "create", "-F", path], stdin=subprocess.DEVNULL,
+                                        stdout=subprocess.PIPE, stderr=subprocess.STDOUT, bufsize=0,
+                                        preexec_fn=vm.die_with_parent)
+        self.out = self.console = vm.Stream(os.dup(self.tail.stdout.fileno()), context.log(label), self.changed)
+        self.err = vm.Stream(os.dup(self.process.stdout.fileno()), context.log(label + ".xl"), self.changed)
+        self.tail.stdout.close()
+        self.process.stdout.close()
+        context.machines.append(self)
+        threading.Thread(target=self.watch, daemon=True).start()
+
+    def watch(self):
+        """What the tests see as the end of the console: some time after xl's end, all is there."""
+        self.process.wait()
+        self.final = self.backends()
+        time.sleep(1)
+        self.tail.terminate()
+
+    def xl(self):
+        return bytes(self.err.data).decode(errors="replace")
+
+    def domid(self):
+        out = output("xl", "domid", self.name).strip()
+        return int(out) if out.isdigit() else None
+
+    def backends(self):
+        """One entry for each disk of the firmware's, in order."""
+        found, domid = [], self.domid()
+        for vdev in (768, 832, 5632, 5696):
+            where = f"{BACKENDS}/vbd-{domid}-{vdev}/statistics/"
+            if os.path.isdir(where):
+                v = {n: int(open(where + n).read()) for n in os.listdir(where)}
+                found.append({"reads": v["rd_req"], "writes": v["wr_req"], "flushes": v["f_req"],
+                              "bytes_read": v["rd_sect"] * 512, "bytes_written": v["wr_sect"] * 512,
+                              "errors": 0})
+        return found
+
+    def stats(self):
+        return {"disks": self.final if self.final is not None else self.backends()}
+
+    def wait(self, timeout=60):
+        """0: the guest has powered itself off."""
+        try:
+            self.process.wait(timeout)
+        except subprocess.TimeoutExpired:
+            raise Fail(f"the domain is still there after another {timeout:.0f} s") from None
+        for s in (self.out, self.err):
+            s.thread.join(10)
+        reasons = re.findall(r"has shut down, reason code (\d+)", self.xl())
+        output("xl", "destroy", self.name)
+        self.reasons = [int(r) for r in reasons]
+        self.seconds = time.monotonic() - self.began
+        return self.reasons[-1] if reasons else self.process.returncode or 1
+
+    def messages(self):
+        return [s for s in bytes(self.out.data).decode(errors="replace").splitlines()
+                if s.startswith("selfio: ") and "private memory are left" not in s]
+
+    def diagnose(self):
+        with open(self.context.log(self.label + ".stuck"), "w") as f:
+            f.write(self.xl() + output("xl", "list", "-v") + output("xl", "vcpu-list"))
+            output("xl", "debug-keys", "q")
+            f.write(output("xl", "dmesg"))
+
+    def kill(self):
+        if self.process.poll() is None:
+            self.process.kill()
+            self.process.wait()
+        if self.domid() is not None:
+            output("xl", "destroy", self.name)
+        self.tail.kill()
+
+
+class Context(vm.Context):
+    def boot(self, program="", args=(), disks=(), arch="amd64", smp=1, mem="256M", append="", label="", more=(),
+             extra=(), on_reboot="preserve"):
+        """As on KVM. extra: further disks of the domain's, as xl has them."""
+        line = f"console=ttyS0,115200 quiet panic=-1 sio.disks={len(disks)}"
+        if program:
+            line += f" sio.test={program}"
+        if args:
+            line += " sio.args=" + ",".join(str(a) for a in args)
+        line += " " + append
+        boot = self.path(f"boot{len(self.machines)}")
+        archive.write(boot, BIOS, vm.guest_file("vmlinuz-" + ("686" if arch == "i386" else "amd64"), "tests/run.sh"),
+                      os.path.join(XEN, f"test-{arch}.cpio"), line.strip())
+        disk = [f"format=raw,vdev=hd{'abcd'[i]},access=rw,target={d}" for i, d in enumerate(disks)] + list(extra)
+        return self.start(boot, disk, smp, int(mem.rstrip("M")), label, on_reboot, more)
+
+    def start(self, boot, disk, smp=1, mem=256, label="", on_reboot="preserve", more=()):
+        words = "debugcon" if "SIO_DEBUGCON" in os.environ else ""
+        return Domain(self, "\n".join([
+            'type = "pvh"', f'kernel = "{FIRMWARE}"', f'ramdisk = "{boot}"', f'cmdline = "{words}"',
+            f"memory = {mem}", f"vcpus = {smp}",
+            'tsc_mode = "native"',  # without it TSC reads exit, and QEMU's emulation reports them wrongly
+            'on_poweroff = "preserve"', 'on_crash = "preserve"', f'on_reboot = "{on_reboot}"',
+            "disk = [ " + ", ".join(f'"{d}"' for d in disk) + " ]", *more]) + "\n", label)
+
+
+def bodies(name):
+    """A module of the VM tests, for what its tests are made of."""
+    return importlib.import_module(name)
+
+
+def smoke(name, cost=25, arch="amd64", mode="dma", smp=1, size=8 * MIB):
+    @test(name, cost)
+    def boot(t):
+        _, init = bodies("test_boot").smoke(t, mode, size, arch=arch, smp=smp)
+        check(int(init[4]) == smp, f"{init[4].decode()} processors in the guest, not {smp}")
+        check(init[3] == {"amd64": b"x86_64", "i386": b"i686"}[arch], f"the guest is {init[3]}")
+
+
+smoke("boot-amd64-dma")
+smoke("boot-amd64-pio", mode="pio", size=2 * MIB)
+smoke("boot-i386-dma", arch="i386")
+smoke("boot-i386-pio", arch="i386", mode="pio", size=2 * MIB)
+smoke("boot-amd64-smp2", smp=2)
+smoke("boot-amd64-smp4", smp=4, cost=35)
+smoke("boot-i386-smp4", arch="i386", smp=4, cost=35)
+
+
+@test("reboot", cost=60)
+def reboot(t):
+    """The guest reboots itself twice: xl starts it anew (on_reboot=restart), and its disk is as it left it."""
+    disk = t.image("disk.img", MIB, fill=False)
+    m = t.boot("reboots", [3], [disk], smp=2, on_reboot="restart")
+    for n in (1, 2, 3):
+        m.expect(r"SIO-INIT: up [\d.]+s, Linux \S+ \S+, 2 cpus", 150)
+        m.expect(rf"SIO-REBOOTS {n} of 3", 60)
+    m.expect(r"SIO-TEST reboots: PASS", 60)
+    m.finish()
+    check(m.reasons == [REBOOT, REBOOT, POWEROFF], f"xl saw the domain end for the reasons {m.reasons}")
+    with open(disk, "rb") as f:
+        data = f.read()
+    want = b"3".ljust(512, b"\0") + b"".join(b"%d\n" % n * 256 for n in (1, 2, 3))
+    check(data == want.ljust(MIB, b"\0"), "the disk is not what three boots wrote")
+
+
+def main():
+    args = sys.argv[1:]
+    if "--list" in args:
+        for t in TESTS.values():
+            print(f"{t.name:28s} {t.cost:4d} s{'' if t.quick else '  only by name'}")
+        return 0
+    tests = [t for t in TESTS.values()
+             if any(fnmatch.fnmatch(t.name, a) for a in args) or not args and t.quick]
+    logs = os.path.join(os.environ["LAB_OUT"], "xen")
+    shutil.rmtree(logs, ignore_errors=True)
+    os.makedirs(logs)
+    vm.Context = Context
+    report = run.Report()
+    for t in tests:
+        run.run_one(t, "/scratch/xen-guests", logs, report, False)
+    c = report.count
+    print(f"{c['PASS']} passed, {c['FAIL']} failed, {c['SKIP']} skipped")
+    return 1 if c["FAIL"] else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
