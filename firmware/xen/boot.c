@@ -231,6 +231,10 @@ _Noreturn void xen_boot(const struct start_info *si)
 		cfg->flags |= SIO_CFG_DEBUGCON;
 	if (has_word(cmdline, "boot-menu"))
 		cfg->flags |= SIO_CFG_BOOT_MENU;
+	if (has_word(cmdline, "xen")) {
+		cfg->flags |= SIO_CFG_XEN;
+		setup.flags = SIO_XEN_HIDE_UNPAGED;
+	}
 	fill_config(cfg, low, high);
 
 	memset((void *)(uintptr_t)OPT_ROMS, 0, 0x100000 - OPT_ROMS);
