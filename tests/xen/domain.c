@@ -17,16 +17,16 @@ typedef uint64_t u64;
 #define HVM_NAME "all"
 #endif
 
-#define NR_VCPUS 2u
-#define PORT     0x120u /* the tested ports, 100h-1ffh: reflected */
-#define SHADOW   0x200u /* 16 ports answered from shadow[32..] */
-#define POSTED   0x210u /* 16 ports whose writes wait */
-#define MMIO     0xd0001000u
-#define MMIO_FP  0xd0002000u /* a page with both fast paths */
+#define NR_VCPUS  2u
+#define PORT      0x120u /* the tested ports, 100h-1ffh: reflected */
+#define SHADOW    0x200u /* 16 ports answered from shadow[32..] */
+#define POSTED    0x210u /* 16 ports whose writes wait */
+#define MMIO      0xd0001000u
+#define MMIO_FP   0xd0002000u /* a page with both fast paths */
 #define QEMU_MMIO 0xe0000000u
-#define LAPIC    0xfee00000u
-#define VGA      0xb8000u
-#define OUT_BASE 0x9000u /* where real_code puts what it read */
+#define LAPIC     0xfee00000u
+#define VGA       0xb8000u
+#define OUT_BASE  0x9000u /* where real_code puts what it read */
 
 extern char hypercall_page[], fw_entry[], garbage[], ap_start[], ap_end[];
 extern u64 pml4[6][512], long_result[];

@@ -78,14 +78,32 @@ class Domain(vm.Machine):
         self.tail.stdout.close()
         self.process.stdout.close()
         context.machines.append(self)
-        threading.Thread(target=self.watch, daemon=True).start()
+        self.moving = False
+        threading.Thread(target=self.watch, args=[self.process], daemon=True).start()
 
-    def watch(self):
+    def watch(self, process):
         """What the tests see as the end of the console: some time after xl's end, all is there."""
-        self.process.wait()
+        process.wait()
+        if self.moving:
+            return
         self.final = self.backends()
         time.sleep(1)
         self.tail.terminate()
+
+    def save_and_restore(self):
+        """From then on it is another domain of the same name."""
+        path = self.context.path("saved")
+        self.moving = True
+        began = time.monotonic()
+        self.context.shell("xl", "save", self.name, path, timeout=200)
+        self.context.note(f"{os.path.getsize(path) >> 20} MiB saved in {time.monotonic() - began:.0f} s")
+        self.process.wait(60)
+        self.process = subprocess.Popen(["xl", "restore", "-F", path], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+                                        stderr=subprocess.STDOUT, bufsize=0, preexec_fn=vm.die_with_parent)
+        self.err = vm.Stream(os.dup(self.process.stdout.fileno()), self.context.log(self.label + ".xl2"), self.changed)
+        self.process.stdout.close()
+        self.moving = False
+        threading.Thread(target=self.watch, args=[self.process], daemon=True).start()
 
     def xl(self):
         return bytes(self.err.data).decode(errors="replace")
@@ -238,11 +256,33 @@ def own_blkfront(t):
     m.expect(r"diskmix: 1000 operations on 2 disks in (\d+) ms, 0 errors", 300)
     m.expect(r"SIO-TEST blkfront: PASS", 30)
     m.finish()
-    models = [t.image(f"model{i}", 16 * MIB, fill=False) for i in range(2)]
+    compare(t, images, mix)
+    check(m.stats()["disks"][0]["writes"], "the firmware's disk was not used")
+
+
+def compare(t, images, mix):
+    """The images with those that diskmix says they are to be."""
+    models = [t.image(f"model{i}", os.path.getsize(image), fill=False) for i, image in enumerate(images)]
     t.shell(bodies("test_disk").host_program("diskmix"), *mix, "--model", *models, timeout=300)
     for image, model in zip(images, models):
         check(vm.sha256(image) == vm.sha256(model), f"{image} and its model differ")
-    check(m.stats()["disks"][0]["writes"], "the firmware's disk was not used")
+
+
+@test("save-restore", cost=120)
+def save_restore(t):
+    """A guest that knows nothing of Xen is saved and restored, twice, amid the random mix on two disks."""
+    images = [t.image(f"disk{i}", 16 * MIB, fill=False) for i in range(2)]
+    mix = ["--seed", 29, "--ops", 4000]
+    m = t.boot("mix", [2, *mix], images, smp=2, mem="128M")
+    m.expect(r"SIO-INIT: 2 disks", 150)
+    for _ in range(2):
+        time.sleep(3)
+        check(not m.seen(r"diskmix: \d+ operations"), "the mix is through already")
+        m.save_and_restore()
+    m.expect(r"diskmix: 4000 operations on 2 disks in (\d+) ms, 0 errors", 400)
+    m.expect(r"SIO-TEST mix: PASS", 30)
+    m.finish()
+    compare(t, images, mix)
 
 
 def leftovers():
