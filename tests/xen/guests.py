@@ -102,6 +102,9 @@ class Domain(vm.Machine):
                                         stderr=subprocess.STDOUT, bufsize=0, preexec_fn=vm.die_with_parent)
         self.err = vm.Stream(os.dup(self.process.stdout.fileno()), self.context.log(self.label + ".xl2"), self.changed)
         self.process.stdout.close()
+        with self.changed:
+            check(self.changed.wait_for(lambda: b"Waiting for domain" in self.err.data or self.err.ended, 120)
+                  and not self.err.ended, f"xl does not restore the domain: {self.xl()}")
         self.moving = False
         threading.Thread(target=self.watch, args=[self.process], daemon=True).start()
 
@@ -323,6 +326,7 @@ def create_and_destroy(t, times):
         m.wait()
         if n == 1:  # the first ones leave what stays for ever: caches of dom0's
             before = leftovers()
+        t.say(f"domain {n}: {leftovers()['free KiB']} KiB free")
     for _ in range(50):
         after = leftovers()
         if after == before:
