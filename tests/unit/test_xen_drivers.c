@@ -48,8 +48,8 @@ static struct fake {
 	unsigned n_nodes;
 	uint8_t in[8192];
 	unsigned n_in, chunk;
-	bool mute;           /* no answers */
-	bool flood;          /* only such as nobody has asked for */
+	bool mute;  /* no answers */
+	bool flood; /* only such as nobody has asked for */
 	char watched[64];
 	bool denied;         /* no writes */
 	unsigned stray;      /* answers that nobody has asked for come first */
