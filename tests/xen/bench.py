@@ -16,14 +16,8 @@ import sys
 
 sys.dont_write_bytecode = True
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
-import guests  # noqa: E402
-import vm  # noqa: E402
-from guests import MIB, Context, Domain, check, output  # noqa: E402
+from guests import MIB, Context, check, output, vm  # noqa: E402
 
-QEMU = """#!/bin/sh
-export LD_LIBRARY_PATH={q}/usr/lib/x86_64-linux-gnu:{q}/usr/lib/x86_64-linux-gnu/pulseaudio:$LD_LIBRARY_PATH
-exec {q}/usr/libexec/xen-qemu-system-i386 -L /tmp/qemu.d -L {q}/usr/share/qemu -L /usr/share/qemu "$@"
-"""
 READS, MIBS, PASSES = (int(a) for a in (sys.argv[1:] + ["200", "16", "3"][len(sys.argv) - 1:]))
 
 
@@ -92,23 +86,7 @@ def firmware(t):
 
 
 def qemu(t):
-    where = os.environ["SIO_XEN_QEMU"]
-    os.makedirs("/tmp/qemu.d/keymaps", exist_ok=True)
-    with open("/tmp/qemu.d/keymaps/en-us", "w") as f:
-        f.write("map 0x409\n")
-    with open("/tmp/qemu", "w") as f:
-        f.write(QEMU.format(q=where))
-    os.chmod("/tmp/qemu", 0o755)
-    line = (f"console=ttyS0,115200 quiet panic=-1 sio.disks=1 sio.test=xenlat sio.args={READS},{MIBS},{PASSES},sda "
-            f"xen_emul_unplug=never tsc_early_khz={guests.tsc_khz()}")
-    log = "/tmp/qemu-guest.log"
-    m = Domain(t, "\n".join([
-        'type = "hvm"', f'kernel = "{vm.guest_file("vmlinuz-amd64", "tests/run.sh")}"',
-        f'ramdisk = "{os.path.join(guests.XEN, "test-amd64.cpio")}"', f'cmdline = "{line}"',
-        "memory = 256", "vcpus = 1", 'tsc_mode = "native"', 'device_model_version = "qemu-xen"',
-        'device_model_override = "/tmp/qemu"', 'vga = "none"', "vnc = 0", "nographic = 1", f'serial = "file:{log}"',
-        'on_poweroff = "preserve"', 'on_crash = "preserve"', 'on_reboot = "preserve"',
-        f'disk = [ "format=raw,vdev=hda,access=rw,target={image(t, "qemu")}" ]']) + "\n", "qemu", log)
+    m = t.boot_qemu("xenlat", [READS, MIBS, PASSES, "sda"], [image(t, "qemu")], label="qemu")
     measure(m, {"sda": "qemu"})
 
 

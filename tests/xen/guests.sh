@@ -33,7 +33,7 @@ status=0
 "$root/tools/xen/build.sh" "$variant" >/dev/null || status=$?
 [ "$status" != 77 ] || skip "Xen's source can't be fetched"
 [ "$status" = 0 ] || die "Xen can't be built"
-"$root/tools/xen/fetch.sh" || status=$?
+"$root/tools/xen/fetch.sh" --qemu || status=$?
 [ "$status" != 77 ] || skip "Debian's Xen packages can't be fetched"
 [ "$status" = 0 ] || die "no Xen user space"
 "$root/tools/guests/programs.sh" >/dev/null

@@ -44,8 +44,8 @@ def main():
     print("| us | without firmware: stock Xen | ours | of a domain with firmware |\n|---|---|---|---|")
     cells = {}
     for (domain, variant, what), rows in access.items():
-        column = 2 if domain in ("time", "hvm") else variant != "stock"
-        if column == 2 or (domain == "hvm-times") == ("QEMU" in what):
+        column = 2 if domain == "time" else variant != "stock"
+        if domain != "hvm" and (domain == "hvm-times") == ("QEMU" in what):
             cells.setdefault(what, ["", "", ""])[column] = us(medians(rows)[0])
     for what, row in cells.items():
         print(f"| {what} | {' | '.join(row)} |")

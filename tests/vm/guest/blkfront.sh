@@ -1,5 +1,8 @@
 #!/bin/sh
-# blkfront ARGUMENTS...: in a Xen domain, diskmix on the emulated /dev/sda and on xen-blkfront's /dev/xvda at once.
+# blkfront DISK|- ARGUMENTS...: in a Xen domain, diskmix on xen-blkfront's /dev/xvda, and on DISK at once.
+disk=$1
+shift
+[ "$disk" != - ] || disk=
 modprobe xen-blkfront || exit 1
 n=0
 while [ ! -b /dev/xvda ]; do
@@ -7,5 +10,4 @@ while [ ! -b /dev/xvda ]; do
 	[ $n -lt 200 ] || exit 1
 	sleep 0.1
 done
-grep -E 'IO-APIC|xen-dyn' /proc/interrupts
-exec /tests/diskmix "$@" /dev/sda /dev/xvda
+exec /tests/diskmix "$@" $disk /dev/xvda
