@@ -33,6 +33,7 @@
 #include "models/testdev/testdev.h"
 #include "models/uart/uart.h"
 #include "models/virtio_pci/virtio_pci.h"
+#include "models/xen_platform/xen_platform.h"
 
 #define DEVFN(dev, fn) ((dev)*8 + (fn))
 #define COM1           0x3f8u
@@ -53,6 +54,7 @@ enum pc_dev {
 	PIC,
 	PIT,
 	IOAPIC,
+	XEN,
 	NET,
 	N_DEVS = NET + SIO_MAX_NETS
 };
@@ -250,6 +252,7 @@ int pc_init(struct machine *m, struct machine_ops *ops, void *ctx, const struct 
 	struct ioapic_cfg ioapic = { .version = 0x11, .resample_ns = io->resample_ns };
 	struct fwcfg_cfg fwcfg;
 	uint32_t local = io->cfg->local ? io->cfg->local : UINT32_MAX;
+	bool xen = io->cfg->flags & SIO_CFG_XEN;
 	struct board_dev devs[N_DEVS] = {
 		[I440FX] = { &i440fx_class, NULL, DEVFN(0, 0), SIO_PLACE_PCI, false },
 		[ISA] = { &piix3_isa_class, NULL, DEVFN(1, 0), SIO_PLACE_PCI, false },
@@ -267,6 +270,7 @@ int pc_init(struct machine *m, struct machine_ops *ops, void *ctx, const struct 
 		[PIC] = { &i8259_class, NULL, -1, SIO_PLACE_PCI, false },
 		[PIT] = { &i8254_class, NULL, -1, SIO_PLACE_PCI, false },
 		[IOAPIC] = { &ioapic_class, &ioapic, -1, SIO_PLACE_PCI, false },
+		[XEN] = { &xen_platform_class, NULL, xen ? DEVFN(2, 0) : -1, SIO_PLACE_PCI, false },
 	};
 	unsigned failed, n_isa = 0, n_wires = N_WIRES + SIO_MAX_NETS;
 
@@ -274,6 +278,7 @@ int pc_init(struct machine *m, struct machine_ops *ops, void *ctx, const struct 
 		devs[i].away = !(local >> devs[i].place & 1);
 	devs[DEBUGCON].away |= !io->debugcon;
 	devs[TEST].away |= !(io->cfg->flags & SIO_CFG_TESTDEV);
+	devs[XEN].away |= !xen;
 	for (unsigned i = PIC; i <= IOAPIC; i++)
 		devs[i].away |= !io->irqchip;
 	if (!tables || !wire) {

@@ -419,7 +419,8 @@ bool reflect_eoi(struct vcpu *v, uint8_t vector)
 bool reflect_hides_xen(const struct vcpu *v)
 {
     return v->arch.hvm.reflect && !v->arch.hvm.reflect->active &&
-           (reflect_of(v->domain)->s.flags & SIO_XEN_HIDE);
+           (reflect_of(v->domain)->s.flags &
+            (hvm_paging_enabled(v) ? SIO_XEN_HIDE : SIO_XEN_HIDE | SIO_XEN_HIDE_UNPAGED));
 }
 
 /* --- hypercalls --- */

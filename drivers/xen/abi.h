@@ -78,6 +78,7 @@ struct xen_grant_shared { /* version 1 */
 enum xen_store_type {
 	XEN_XS_DIRECTORY = 1,
 	XEN_XS_READ = 2,
+	XEN_XS_WATCH = 4,
 	XEN_XS_WRITE = 11,
 	XEN_XS_WATCH_EVENT = 15,
 	XEN_XS_ERROR = 16,

@@ -3,8 +3,8 @@
  * store.c - a xenstore client for the time before the guest runs (docs/misc/xenstore.txt of Xen).
  *
  * One request, then its whole answer: when a call returns, the ring is empty in both directions and the
- * next user, the guest's kernel, finds it as it was made.  No watches and no transactions are left
- * behind, as none are used: states are read again until they are what is waited for.
+ * next user, the guest's kernel, finds it as it was made.  No transactions are used, and no watches but
+ * xen_store_watch(): states are read again until they are what is waited for.
  */
 #include "drivers/xen/store.h"
 
@@ -89,6 +89,22 @@ static bool get(struct xen *x, void *to, uint32_t n, uint64_t deadline)
 	return true;
 }
 
+/* The next message: its header, its first bytes and a 0. */
+static bool receive(struct xen *x, struct xen_store_header *h, char text[XEN_STORE_TEXT],
+		    uint64_t deadline)
+{
+	uint32_t n;
+
+	if (!get(x, h, sizeof(*h), deadline))
+		return false;
+	if (h->len > XEN_PAGE)
+		return fail(x, "xenstore: an answer is too long");
+	n = h->len < XEN_STORE_TEXT - 1 ? h->len : XEN_STORE_TEXT - 1;
+	memset(text, 0, XEN_STORE_TEXT);
+	x->watch_fired |= h->type == XEN_XS_WATCH_EVENT;
+	return get(x, text, n, deadline) && get(x, NULL, h->len - n, deadline);
+}
+
 /* DIR/KEY with its 0, and what is to be written, if anything. The answer's first bytes and a 0. */
 static bool call(struct xen *x, enum xen_store_type type, const char *dir, const char *key,
 		 const char *value, char answer[XEN_STORE_TEXT])
@@ -96,7 +112,7 @@ static bool call(struct xen *x, enum xen_store_type type, const char *dir, const
 	uint64_t deadline = x->env->now_ns(x->env->ctx) + ANSWER_NS;
 	char path[XEN_STORE_TEXT];
 	uint32_t n = (uint32_t)fmt(path, sizeof(path), key ? "%s/%s" : "%s", dir, key) + 1;
-	uint32_t m = value ? (uint32_t)strlen(value) : 0;
+	uint32_t m = value ? (uint32_t)strlen(value) + (type == XEN_XS_WATCH) : 0;
 	struct xen_store_header h = { .type = type, .req_id = ++x->req_id, .len = n + m };
 
 	if (x->store_broken || n >= sizeof(path))
@@ -107,13 +123,7 @@ static bool call(struct xen *x, enum xen_store_type type, const char *dir, const
 	xen_send(x, x->store_port);
 	/* What the ring's last user left behind is not ours, and is dropped. */
 	do {
-		if (!get(x, &h, sizeof(h), deadline))
-			return false;
-		if (h.len > XEN_PAGE)
-			return fail(x, "xenstore: an answer is too long");
-		n = h.len < XEN_STORE_TEXT - 1 ? h.len : XEN_STORE_TEXT - 1;
-		memset(answer, 0, XEN_STORE_TEXT);
-		if (!get(x, answer, n, deadline) || !get(x, NULL, h.len - n, deadline))
+		if (!receive(x, &h, answer, deadline))
 			return false;
 		if (x->env->now_ns(x->env->ctx) > deadline)
 			return fail(x, "xenstore: no answer");
@@ -137,6 +147,27 @@ bool xen_store_list(struct xen *x, const char *dir, char text[XEN_STORE_TEXT])
 			break;
 	}
 	return true;
+}
+
+bool xen_store_watch(struct xen *x, const char *path)
+{
+	char answer[XEN_STORE_TEXT];
+
+	return call(x, XEN_XS_WATCH, path, NULL, "w", answer);
+}
+
+bool xen_store_fired(struct xen *x)
+{
+	struct xen_store_header h;
+	char text[XEN_STORE_TEXT];
+	bool fired;
+
+	if (!x->store_broken &&
+	    __atomic_load_n(&x->store->rsp_prod, __ATOMIC_RELAXED) != x->store->rsp_cons)
+		receive(x, &h, text, x->env->now_ns(x->env->ctx) + ANSWER_NS);
+	fired = x->watch_fired;
+	x->watch_fired = false;
+	return fired;
 }
 
 bool xen_store_write(struct xen *x, const char *dir, const char *key, const char *text)

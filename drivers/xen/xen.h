@@ -50,6 +50,7 @@ struct xen {
 	struct xen_store_shared *store;
 	uint32_t store_port, req_id;
 	bool store_broken; /* no answer, or nonsense: every call fails */
+	bool watch_fired;
 };
 
 /* x is zeroed memory, and stays where it is, as env does.  0, or -1 (logged). */
@@ -81,6 +82,11 @@ bool xen_store_write(struct xen *x, const char *dir, const char *key, const char
 /* A decimal number of at most max; dflt if there is no such. */
 uint64_t xen_store_number(struct xen *x, const char *dir, const char *key, uint64_t max,
 			  uint64_t dflt);
+/* One watch: PATH changes, or what lies below it. It fires once at its start, and ends when the domain is restored. Only
+ * for who keeps the ring: events would come to its next user. */
+bool xen_store_watch(struct xen *x, const char *path);
+/* Has it fired since the last call? Costs no hypercall if not. */
+bool xen_store_fired(struct xen *x);
 bool xen_store_write_number(struct xen *x, const char *dir, const char *key, uint64_t v);
 
 #endif

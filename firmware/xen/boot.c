@@ -104,6 +104,40 @@ static void take_pages(uint64_t to, uint64_t len, uint64_t *vga, uint64_t *top)
 	}
 }
 
+/* The BIOS in the module, and the module's other parts, as if it lay at address `at`. */
+static struct sio_ram open_archive(const struct start_module *mod, uint64_t at,
+				   struct sio_config *c)
+{
+	const struct xen_archive *a = (const void *)mod->addr;
+	struct sio_ram bios = { 0 };
+
+	if (mod->len < sizeof(*a) || a->magic != XEN_ARCHIVE_MAGIC)
+		return (struct sio_ram){ mod->addr, mod->len };
+	for (uint32_t i = 0; i < a->n && i < sizeof(a->part) / sizeof(a->part[0]); i++) {
+		uint64_t off = a->part[i].off, len = a->part[i].len;
+
+		if (off > mod->len || len > mod->len - off)
+			die("selfio: the archive (ramdisk=) is cut off\n");
+		if (a->part[i].kind == XEN_ARCHIVE_BIOS)
+			bios = (struct sio_ram){ mod->addr + off, len };
+		else if (c->n_blobs < SIO_MAX_BLOBS)
+			c->blob[c->n_blobs++] = (struct sio_blob){ .kind = a->part[i].kind,
+								   .addr = at + off,
+								   .len = len };
+	}
+	return bios;
+}
+
+/* Moves the module's pages to `to`, where no RAM is, and RAM's last ones to their places. */
+static void move_module(const struct start_module *mod, uint64_t to, uint64_t *top)
+{
+	for (uint64_t off = 0; off < mod->len; off += PAGE) {
+		map_page(MAPSPACE_GMFN, mod->addr + off, to + off);
+		*top -= PAGE;
+		map_page(MAPSPACE_GMFN, *top, mod->addr + off);
+	}
+}
+
 static bool has_word(const char *line, const char *word)
 {
 	while (*line) {
@@ -132,7 +166,6 @@ static void fill_config(struct sio_config *c, uint64_t low, uint64_t high)
 	c->priv_size = XEN_PRIV_SIZE;
 	c->heap_base = image_end;
 	c->heap_len = SIO_PRIV_BASE + XEN_PRIV_SIZE - image_end;
-	c->map_top = GIB4 + high;
 	c->wall_ns = ((uint64_t)w->sec_hi << 32 | w->sec) * 1000000000u + w->nsec + w->system_time;
 	c->ram[0] = (struct sio_ram){ 0, low };
 	c->ram[1] = (struct sio_ram){ GIB4, high };
@@ -150,9 +183,10 @@ _Noreturn void xen_boot(const struct start_info *si);
 _Noreturn void xen_boot(const struct start_info *si)
 {
 	const struct start_memory *m = (const void *)si->memmap;
-	const struct start_module *bios = (const void *)si->modules;
+	const struct start_module *mod = (const void *)si->modules;
 	const char *cmdline = si->cmdline ? (const char *)si->cmdline : "";
 	uint64_t low = 0, high = 0, vga = VGA, bios_at, len;
+	struct sio_ram bios;
 	struct sio_config *cfg = (struct sio_config *)(uintptr_t)(SIO_PRIV_BASE + SIO_CONFIG_OFF);
 	struct sio_xen_slot_shared *slot;
 	struct sio_xen_setup setup = { .version = SIO_XEN_VERSION,
@@ -170,18 +204,26 @@ _Noreturn void xen_boot(const struct start_info *si)
 		if (m[i].type == MEMORY_RAM && m[i].addr == GIB4)
 			high = m[i].len & ~(uint64_t)(PAGE - 1);
 	}
-	if (si->n_modules != 1 || !bios->len || bios->len % PAGE || bios->len > 0x1000000)
-		die("selfio: the BIOS image is missing (ramdisk= in the domain's configuration)\n");
 	if (low < 0x1000000 || low > LOW_MAX)
 		die("selfio: a domain has 16 MiB to 3 GiB of memory here\n");
-
 	take_pages(SIO_PRIV_BASE, XEN_PRIV_SIZE, &vga, &low);
-	bios_at = GIB4 - bios->len;
-	take_pages(bios_at, bios->len, &vga, &low);
-	if (bios->addr + bios->len > low)
-		die("selfio: too little memory\n");
-
 	memset((void *)(uintptr_t)SIO_PRIV_BASE, 0, XEN_PRIV_SIZE);
+	cfg->map_top = GIB4 + high;
+
+	if (si->n_modules == 1)
+		bios = open_archive(mod, cfg->map_top, cfg);
+	if (si->n_modules != 1 || !bios.len || bios.len % PAGE || bios.len > 0x1000000)
+		die("selfio: the BIOS image is missing (ramdisk= in the domain's configuration)\n");
+	bios_at = GIB4 - bios.len;
+	take_pages(bios_at, bios.len, &vga, &low);
+	len = (mod->len + PAGE - 1) & ~(uint64_t)(PAGE - 1);
+	if (mod->addr % PAGE || mod->addr > low || len > (low - mod->addr) / 2)
+		die("selfio: too little memory\n");
+	memcpy((void *)bios_at, (const void *)bios.base, bios.len);
+	if (cfg->n_blobs) {
+		move_module(mod, cfg->map_top, &low);
+		cfg->map_top += len;
+	}
 	memcpy((void *)(uintptr_t)(SIO_PRIV_BASE + SIO_IMAGE_OFF), _start,
 	       (uintptr_t)xen_image_end - (uintptr_t)_start);
 	map_page(MAPSPACE_SHARED_INFO, 0, linked(xen_shared_info));
@@ -189,11 +231,14 @@ _Noreturn void xen_boot(const struct start_info *si)
 		cfg->flags |= SIO_CFG_DEBUGCON;
 	if (has_word(cmdline, "boot-menu"))
 		cfg->flags |= SIO_CFG_BOOT_MENU;
+	if (has_word(cmdline, "xen")) {
+		cfg->flags |= SIO_CFG_XEN;
+		setup.flags = SIO_XEN_HIDE_UNPAGED;
+	}
 	fill_config(cfg, low, high);
 
-	memcpy((void *)bios_at, (const void *)bios->addr, bios->len);
 	memset((void *)(uintptr_t)OPT_ROMS, 0, 0x100000 - OPT_ROMS);
-	len = bios->len < 0x20000 ? bios->len : 0x20000;
+	len = bios.len < 0x20000 ? bios.len : 0x20000;
 	memcpy((void *)(0x100000 - len), (const void *)(GIB4 - len), len);
 
 	if (xen_hypercall(XEN_HC_HVM, HVMOP_reflect_setup, &setup, 0))

@@ -45,6 +45,11 @@ _Noreturn void xen_shutdown(unsigned reason)
 		shut_down(reason);
 }
 
+void xen_suspend(void)
+{
+	shut_down(XEN_SHUTDOWN_SUSPEND);
+}
+
 struct sio_xen_slot_shared *xen_slot_of(unsigned context)
 {
 	return (struct sio_xen_slot_shared *)(xen_slots + (size_t)context * SIO_PAGE);

@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* pv.c - the PV front ends in a Xen domain: disks hda to hdd of its configuration, its console. */
+#include <string.h>
+
 #include "boards/pc.h"
 #include "drivers/xen/xen_blk.h"
 #include "drivers/xen/xen_console.h"
@@ -13,6 +15,7 @@ static struct {
 	struct xen_blk *disk[PC_MAX_DISKS];
 	char serial[PC_MAX_DISKS][8];
 	bool has_console;
+	bool watches; /* control/shutdown */
 	uint64_t tsc0;
 	uint32_t tsc_khz;
 } pv;
@@ -116,6 +119,24 @@ void pv_text(const char *prefix, const char *text, size_t n)
 		xen_console_service(&pv.console, true);
 }
 
+/* A guest that does not know Xen leaves xenstore to the firmware, and is suspended by it. */
+static void watch_control(void)
+{
+	pv.watches = !(fw.cfg->flags & SIO_CFG_XEN) && xen_store_watch(&pv.x, "control/shutdown");
+}
+
+static void look_at_control(void)
+{
+	char text[XEN_STORE_TEXT];
+
+	if (!pv.watches || !xen_store_fired(&pv.x) ||
+	    !xen_store_read(&pv.x, "control", "shutdown", text) ||
+	    memcmp(text, "suspend", sizeof("suspend")))
+		return;
+	xen_store_write(&pv.x, "control", "shutdown", "");
+	xen_suspend();
+}
+
 void pv_start(struct pc_io *io)
 {
 	start_clock();
@@ -138,6 +159,19 @@ void pv_start(struct pc_io *io)
 		fmt(pv.serial[i], sizeof(pv.serial[i]), "SIO-hd%c", 'a' + i);
 		io->disk[i] = (struct pc_disk){ &b->blk, pv.serial[i], "selfio disk", false };
 	}
+	watch_control();
+}
+
+void pv_restored(void)
+{
+	start_clock();
+	if (xen_restored(&pv.x))
+		fw_panic("no PV devices after the restore");
+	pv.has_console = pv.has_console && !xen_console_restored(&pv.console);
+	for (unsigned i = 0; i < PC_MAX_DISKS; i++)
+		if (pv.disk[i])
+			xen_blk_restored(pv.disk[i]);
+	watch_control();
 }
 
 bool pv_service(void)
@@ -156,6 +190,7 @@ bool pv_console(bool flush)
 	if (fw.machine->now_ns >= fw.poll_ns) {
 		fw.poll_ns = fw.machine->now_ns + XEN_CONSOLE_POLL_NS;
 		flush = true;
+		look_at_control();
 	}
 	xen_console_service(&pv.console, flush);
 	return xen_console_pending(&pv.console);

@@ -69,11 +69,28 @@ static void string_request(struct sio_slot_shared *s, const struct sio_xen_reque
 		move_items(x, s->data, true);
 }
 
-static void request(struct sio_slot_shared *s, const struct sio_xen_slot_shared *slot)
+/* Every vCPU is told of a restore, before its guest goes on; the first one connects anew. */
+static void restored(struct sio_slot_shared *s, unsigned context)
+{
+	static uint64_t untold;
+
+	fw_lock(s);
+	if (!(untold >> context & 1)) {
+		pv_restored();
+		untold = UINT64_MAX;
+	}
+	untold &= ~(1ull << context);
+	fw_unlock();
+}
+
+static void request(struct sio_slot_shared *s, const struct sio_xen_slot_shared *slot,
+		    unsigned context)
 {
 	struct sio_xen_request x = slot->req;
 	struct sio_request r = { .now_ns = x.now_ns, .count = 1 };
 
+	if (x.events & SIO_XEN_EVENT_RESTORED)
+		restored(s, context);
 	/* These happened before the access. */
 	if (x.events & SIO_XEN_EVENT_TAKEN) {
 		r.kind = SIO_REQ_TAKEN;
@@ -120,7 +137,7 @@ _Noreturn void fw_start(unsigned context)
 		x->req = first;
 	}
 	for (;;) {
-		request(s, x);
+		request(s, x, context);
 		hv_call(s, SIO_HC_RETURN);
 	}
 }

@@ -21,7 +21,28 @@
 #define XEN_SPECIAL   0xfeff8000u /* Xen's own pages in a PVH domain: xenstore, console */
 #define XEN_SPECIAL_N 8u
 
-enum { XEN_SHUTDOWN_POWEROFF = 0, XEN_SHUTDOWN_REBOOT = 1, XEN_SHUTDOWN_CRASH = 3 };
+/*
+ * The PVH kernel's one module (ramdisk= in xl's configuration) is the BIOS image, or an archive with it and a Linux
+ * kernel to be booted directly (tools/xen/archive.py): this page, then the parts, each from a page boundary on.
+ */
+#define XEN_ARCHIVE_MAGIC 0x544f4f42584f4953ull /* "SIOXBOOT" */
+#define XEN_ARCHIVE_BIOS  0u /* a part's kind; the others are of enum sio_blob_kind */
+
+struct xen_archive {
+	uint64_t magic;
+	uint32_t n, pad;
+	struct {
+		uint32_t kind, pad;
+		uint64_t off, len; /* in the archive; bytes */
+	} part[SIO_MAX_BLOBS + 1];
+};
+
+enum {
+	XEN_SHUTDOWN_POWEROFF = 0,
+	XEN_SHUTDOWN_REBOOT = 1,
+	XEN_SHUTDOWN_SUSPEND = 2,
+	XEN_SHUTDOWN_CRASH = 3
+};
 
 /* An operation of include/sio/xen.h among those of a slot: code + XEN_OP. */
 #define XEN_OP 0x100u
@@ -30,6 +51,7 @@ enum { XEN_SHUTDOWN_POWEROFF = 0, XEN_SHUTDOWN_REBOOT = 1, XEN_SHUTDOWN_CRASH = 
 long xen_hypercall(unsigned nr, unsigned long a, const void *b, unsigned long c);
 void xen_say(const char *text, size_t n); /* to Xen's log */
 _Noreturn void xen_shutdown(unsigned reason);
+void xen_suspend(void); /* when the last vCPU is back in the guest's context */
 struct sio_xen_slot_shared *xen_slot_of(unsigned context);
 void xen_leave(struct sio_slot_shared *s,
 	       unsigned op); /* with the slot's operations and its answer */
@@ -39,6 +61,7 @@ uint64_t xen_op(uint32_t code, uint32_t arg, uint64_t a);
 /* pv.c */
 void pv_text(const char *prefix, const char *text,
 	     size_t n); /* a line for the console or Xen's log */
+void pv_restored(void);
 
 /* entry.S, and the linker script */
 extern char xen_hypercall_page[], xen_slots[], xen_shared[], xen_shared_info[], xen_image_end[];

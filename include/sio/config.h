@@ -83,6 +83,8 @@ _Static_assert(sizeof(struct sio_blob) == 80, "sio_blob");
 #define SIO_CFG_BOOT_NET  8u /* the BIOS tries network cards before disks */
 #define SIO_CFG_IRQCHIP \
 	16u /* 8259s, IOAPIC and PIT are models; the hypervisor has local APICs only */
+#define SIO_CFG_XEN \
+	32u /* the Xen platform device is there: the guest knows that it is in a Xen domain */
 
 struct sio_config {
 	uint64_t magic;

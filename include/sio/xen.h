@@ -47,11 +47,14 @@ struct sio_xen_setup {
 	uint32_t entry;   /* guest-physical, as all addresses here; RAM */
 	uint64_t slots;   /* page-aligned: a page for each vCPU of the domain, in order */
 	uint64_t shared;  /* page-aligned: struct sio_xen_shared */
-	uint32_t flags;   /* SIO_XEN_HIDE */
+	uint32_t flags;   /* SIO_XEN_HIDE or SIO_XEN_HIDE_UNPAGED */
 	uint32_t pad;
 };
 
-#define SIO_XEN_HIDE 1u /* the guest's context does not see Xen's CPUID leaves */
+/* The guest's context does not see Xen's CPUID leaves: never, or not with paging off (a BIOS, which would take
+ * hvmloader's work for done, and no system). */
+#define SIO_XEN_HIDE         1u
+#define SIO_XEN_HIDE_UNPAGED 2u
 
 enum sio_xen_kind {
 	SIO_XEN_REQ_NONE = 0,

@@ -12,6 +12,7 @@
 #include "models/pci/i440fx.h"
 #include "models/pci/pci_cfg.h"
 #include "models/pci/piix3_isa.h"
+#include "models/xen_platform/xen_platform.h"
 
 #define ADDR      0xcf8
 #define DATA      0xcfc
@@ -220,6 +221,26 @@ static void bad_state(void **state)
 	}
 }
 
+/* What a kernel looks for, and the BARs' sizes. */
+static void xen_platform(void **state)
+{
+	const unsigned devfn = 16;
+
+	fake_add(&p.f, &xen_platform_class, NULL, devfn);
+	assert_int_equal(conf_read(devfn, PCI_VENDOR, 4), 0x00015853);
+	assert_int_equal(conf_read(devfn, PCI_REVISION, 4), 0xff800001);
+	for (unsigned off = PCI_BAR0; off < PCI_BAR0 + 24; off += 4)
+		conf_write(devfn, off, 4, 0xffffffff);
+	assert_int_equal(conf_read(devfn, PCI_BAR0, 4), 0xffffff01);
+	assert_int_equal(conf_read(devfn, PCI_BAR0 + 4, 4), 0xff000008);
+	assert_int_equal(conf_read(devfn, PCI_BAR0 + 8, 4), 0);
+	conf_write(devfn, PCI_BAR0 + 4, 4, 0xfd123456);
+	fake_save_load(&p.f);
+	assert_int_equal(conf_read(devfn, PCI_BAR0 + 4, 4), 0xfd000008);
+	conf_write(devfn, PCI_COMMAND, 2, 0xffff);
+	assert_int_equal(conf_read(devfn, PCI_COMMAND, 2), PCI_COMMAND_IO | PCI_COMMAND_MEMORY);
+}
+
 /* Whatever is written anywhere in configuration space, the header stays and nothing breaks. */
 static void hostile(void **state)
 {
@@ -242,6 +263,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(host_bridge, setup, teardown),
 		cmocka_unit_test_setup_teardown(isa_routing, setup, teardown),
 		cmocka_unit_test_setup_teardown(isa_misc, setup, teardown),
+		cmocka_unit_test_setup_teardown(xen_platform, setup, teardown),
 		cmocka_unit_test(helper),
 		cmocka_unit_test_setup_teardown(bad_state, setup, teardown),
 		cmocka_unit_test_setup_teardown(hostile, setup, teardown),

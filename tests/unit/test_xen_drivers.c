@@ -48,8 +48,9 @@ static struct fake {
 	unsigned n_nodes;
 	uint8_t in[8192];
 	unsigned n_in, chunk;
-	bool mute;           /* no answers */
-	bool flood;          /* only such as nobody has asked for */
+	bool mute;  /* no answers */
+	bool flood; /* only such as nobody has asked for */
+	char watched[64];
 	bool denied;         /* no writes */
 	unsigned stray;      /* answers that nobody has asked for come first */
 	uint32_t answer_len; /* not 0: what the header says */
@@ -248,6 +249,12 @@ static void store_run(void)
 			answer(h.type, h.req_id, v, (uint32_t)strlen(v));
 		else
 			answer(XEN_XS_ERROR, h.req_id, "ENOENT", 7);
+		break;
+	case XEN_XS_WATCH:
+		assert_int_equal(h.len, n + strlen(path + n) + 1);
+		strcpy(f.watched, path);
+		answer(h.type, h.req_id, "OK", 3);
+		answer(XEN_XS_WATCH_EVENT, 0, path, h.len);
 		break;
 	case XEN_XS_DIRECTORY:
 		v = value_of(path);
@@ -912,6 +919,39 @@ static void test_store_hostile(void **state)
 	stop();
 }
 
+static void test_watch(void **state)
+{
+	static const char event[] = "control/shutdown\0w";
+	char text[XEN_STORE_TEXT];
+
+	begin();
+	assert_false(xen_store_fired(&x));
+	assert_true(xen_store_watch(&x, "control/shutdown"));
+	assert_string_equal(f.watched, "control/shutdown");
+	assert_true(xen_store_fired(&x));
+	assert_false(xen_store_fired(&x));
+	/* Each costs a call, none is lost, not even in front of an answer. */
+	answer(XEN_XS_WATCH_EVENT, 0, event, sizeof(event));
+	answer(XEN_XS_WATCH_EVENT, 0, event, sizeof(event));
+	assert_true(xen_store_fired(&x));
+	assert_true(xen_store_fired(&x));
+	assert_false(xen_store_fired(&x));
+	set("k", "v");
+	answer(XEN_XS_WATCH_EVENT, 0, event, sizeof(event));
+	assert_true(xen_store_read(&x, "k", NULL, text));
+	assert_string_equal(text, "v");
+	assert_true(xen_store_fired(&x));
+	assert_false(xen_store_fired(&x));
+	/* What is no event is dropped. */
+	answer(XEN_XS_READ, 7, "v", 1);
+	assert_false(xen_store_fired(&x));
+	((struct xen_store_shared *)(f.ram + STORE))->rsp_prod += 2 * XEN_STORE_RING;
+	assert_false(xen_store_fired(&x));
+	assert_true(x.store_broken);
+	assert_false(xen_store_fired(&x));
+	stop();
+}
+
 static void test_restored(void **state)
 {
 	struct job j[3];
@@ -1156,7 +1196,7 @@ int main(void)
 		cmocka_unit_test(test_no_disk),       cmocka_unit_test(test_no_xen),
 		cmocka_unit_test(test_store_hostile), cmocka_unit_test(test_restored),
 		cmocka_unit_test(test_console),       cmocka_unit_test(test_mix),
-		cmocka_unit_test(test_liars),
+		cmocka_unit_test(test_liars),         cmocka_unit_test(test_watch),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

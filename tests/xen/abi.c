@@ -66,6 +66,7 @@ SAME_AT(xen_grant_shared, frame, struct grant_entry_v1, frame);
 
 SAME((int)XEN_XS_DIRECTORY, XS_DIRECTORY);
 SAME((int)XEN_XS_READ, XS_READ);
+SAME((int)XEN_XS_WATCH, XS_WATCH);
 SAME((int)XEN_XS_WRITE, XS_WRITE);
 SAME((int)XEN_XS_WATCH_EVENT, XS_WATCH_EVENT);
 SAME((int)XEN_XS_ERROR, XS_ERROR);

@@ -40,7 +40,7 @@ for test in "$@"; do
 	image=$kernel
 	disk=
 	case $name in
-	*save) image=${kernel%.elf}-$name.elf ;;
+	*save | hvm-*) image=${kernel%.elf}-$name.elf ;;
 	esac
 	case $name in
 	blkfront*) # hda is the firmware's, xvda would be a guest's
@@ -55,7 +55,7 @@ for test in "$@"; do
 		how='type = "pvh"
 		kernel = "'${kernel%.elf}-blkfront.elf'"'
 		;;
-	hvm | *save) # the image takes hvmloader's place
+	hvm* | *save) # the image takes hvmloader's place
 		how='type = "hvm"
 		firmware_override = "'$image'"
 		device_model_version = "qemu-xen"

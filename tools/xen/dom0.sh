@@ -38,5 +38,5 @@ for _ in $(seq 50); do
 	sleep 0.1
 done
 xen-init-dom0 >/dev/null || fail "xen-init-dom0 failed"
-xenconsoled --pid-file=/run/xenconsoled.pid || fail "xenconsoled does not start"
+xenconsoled --pid-file=/run/xenconsoled.pid --log=guest || fail "xenconsoled does not start"
 exec "$@"

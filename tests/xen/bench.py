@@ -1,0 +1,123 @@
+#!/usr/bin/python3
+# SPDX-License-Identifier: BSD-2-Clause
+"""Disk reads on Xen, in the lab's dom0: through the firmware's IDE, the guest's own xen-blkfront, IDE of QEMU in dom0,
+and in dom0 itself, each from a file of the same kind. tests/xen/run.sh --times runs it.
+
+  bench.py [READS [MIB [PASSES]]]
+
+A line for each pass. CPU time is what Xen has charged to the domain and to dom0 (what xl list and xentop show, in ns)
+while the reads were made.
+"""
+import ctypes
+import os
+import re
+import subprocess
+import sys
+
+sys.dont_write_bytecode = True
+sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
+from guests import MIB, Context, check, output, vm  # noqa: E402
+
+READS, MIBS, PASSES = (int(a) for a in (sys.argv[1:] + ["200", "16", "3"][len(sys.argv) - 1:]))
+
+
+class VcpuInfo(ctypes.Structure):
+    """struct xen_domctl_getvcpuinfo"""
+    _fields_ = [("vcpu", ctypes.c_uint32), ("online", ctypes.c_uint8), ("blocked", ctypes.c_uint8),
+                ("running", ctypes.c_uint8), ("cpu_time", ctypes.c_uint64), ("cpu", ctypes.c_uint32)]
+
+
+class Clock:
+    """CPU time of domains with one vCPU, in ns."""
+
+    def __init__(self):
+        self.lib = ctypes.CDLL("libxenctrl.so.4.17")
+        self.lib.xc_interface_open.restype = ctypes.c_void_p
+        self.xc = ctypes.c_void_p(self.lib.xc_interface_open(None, None, 0))
+
+    def of(self, domid):
+        info = VcpuInfo()
+        check(not self.lib.xc_vcpu_getinfo(self.xc, domid, 0, ctypes.byref(info)), "no CPU time to be had")
+        return info.cpu_time
+
+
+clock = Clock()
+
+
+def report(who, kind, line, domain, dom0):
+    """line: the end of readlat's."""
+    m = re.search(r"count=(\d+) .*?median_ns=(\d+)", line)
+    if m:
+        n, ns = int(m[1]), int(m[2])
+    else:
+        m = re.search(r"size=(\d+) bytes=(\d+) total_ns=(\d+)", line)
+        n = int(m[2]) // int(m[1])
+        ns = int(m[3]) // n
+    print(f"DISK {who}/{kind} {ns} ns a read, CPU {domain // n} ns domain {dom0 // n} ns dom0, {n} reads", flush=True)
+
+
+def measure(m, who):
+    """Follows the guest's xenlat. Its reads begin 0.2 s after START, and after END it sleeps."""
+    domid = m.domid()
+    while True:
+        at = m.expect(r"XENLAT (\w+) ?(\w*)\s", 240)
+        if at[1] == b"end":
+            break
+        m.expect(r"READLAT START", 60)
+        before = clock.of(domid), clock.of(0)
+        end = m.expect(r"READLAT END ([^\r\n]*)[\r\n]", 300)
+        report(who[at[1].decode()], at[2].decode(), end[1].decode(), clock.of(domid) - before[0],
+               clock.of(0) - before[1])
+    m.expect(r"SIO-TEST xenlat: PASS", 60)
+    m.wait(60)
+
+
+def image(t, name):
+    path = t.image(name, 64 * MIB)
+    subprocess.run(["sync", path], check=True)
+    return path
+
+
+def firmware(t):
+    disks = [image(t, f"fw{i}") for i in range(2)]
+    m = t.boot("xenlat", [READS, MIBS, PASSES, "sda", "xvda"], disks[:1], append="xen_emul_unplug=unnecessary",
+               words="xen", extra=[f"format=raw,vdev=xvda,access=rw,target={disks[1]}"], label="fw")
+    measure(m, {"sda": "firmware", "xvda": "blkfront"})
+
+
+def qemu(t):
+    m = t.boot_qemu("xenlat", [READS, MIBS, PASSES, "sda"], [image(t, "qemu")], label="qemu")
+    measure(m, {"sda": "qemu"})
+
+
+def dom0(t):
+    """The program on the loop device that a back end would have."""
+    device = output("losetup", "-f", "--show", image(t, "dom0")).strip()
+    program = vm.guest_file("bin/readlat", "tests/xen/guests.sh")
+    for kind, args in (("random", ["--count", READS]), ("sequential", ["--seq", "read", "--mb", MIBS])):
+        for _ in range(PASSES):
+            with subprocess.Popen([program, *map(str, args), device], stdout=subprocess.PIPE, text=True) as p:
+                p.stdout.readline()
+                before = clock.of(0)
+                line = p.stdout.readline()
+                report("dom0", kind, line, 0, clock.of(0) - before)
+    output("losetup", "-d", device)
+
+
+def main():
+    logs = os.path.join(os.environ["LAB_OUT"], "xen-bench")
+    os.makedirs(logs, exist_ok=True)
+    bad = 0
+    for part in (firmware, qemu, dom0):
+        t = Context("bench", "/scratch/xen-bench", logs)
+        try:
+            part(t)
+        except (vm.Fail, vm.Skip, subprocess.SubprocessError, OSError) as e:
+            print(f"FAIL bench {part.__name__}: {e}", *t.tail(), sep="\n    ", flush=True)
+            bad = 1
+        t.finish()
+    return bad
+
+
+if __name__ == "__main__":
+    sys.exit(main())
