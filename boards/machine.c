@@ -121,6 +121,7 @@ static void map_fast(struct machine *m, const struct machine_region *r)
 
 	for (unsigned i = 0; m->ops->map_fast && i < c->n_fast; i++) {
 		const struct dev_fast *f = &c->fast[i];
+		bool queued = f->kind == DEV_POSTED || f->kind == DEV_KICK;
 		struct machine_fast mf = { .f = f,
 					   .space = r->reg->space,
 					   .base = r->base + f->offset,
@@ -128,13 +129,16 @@ static void map_fast(struct machine *m, const struct machine_region *r)
 					   .own = DEV_NO_SHADOW };
 
 		if (f->region != r->index || !f->len || !(m->ops->fast >> f->kind & 1) ||
-		    (m->ops->fast & f->without))
+		    (m->ops->fast & f->without) ||
+		    ((f->kind == DEV_SHADOW || f->kind == DEV_FIFO) && mf.id == DEV_NO_SHADOW))
 			continue;
-		for (unsigned k = 0; k < c->n_fast && f->kind == DEV_POSTED; k++)
-			if (f->dirties >> k & 1)
+		for (unsigned k = 0; k < c->n_fast && queued; k++)
+			if (f->dirties >> k & 1 && h->fast_id[k] != DEV_NO_SHADOW)
 				mf.dirties |= 1u << h->fast_id[k];
-		if (f->kind == DEV_POSTED && f->own != DEV_NO_SHADOW)
+		if (queued && f->own != DEV_NO_SHADOW)
 			mf.own = h->fast_id[f->own];
+		if (f->if_clear && mf.own == DEV_NO_SHADOW)
+			continue;
 		if (f->kind == DEV_READTHROUGH || f->kind == DEV_FIFO)
 			mf.page = (const char *)h->dev + f->value;
 		m->ops->map_fast(m->ctx, r->dev, &mf);
@@ -214,7 +218,7 @@ static void s_shadow(struct dev_host *h, unsigned n, uint32_t value, bool valid)
 	uint64_t *p = h->m->ops->shadow, v = value | (valid ? 1ull << 63 : 0);
 
 	/* Release: what the value stands for has happened.  Pairs with the reader's acquire. */
-	if (p && n < h->cls->n_fast && p[h->fast_id[n]] != v)
+	if (p && n < h->cls->n_fast && h->fast_id[n] != DEV_NO_SHADOW && p[h->fast_id[n]] != v)
 		__atomic_store_n(&p[h->fast_id[n]], v, __ATOMIC_RELEASE);
 }
 
@@ -222,7 +226,7 @@ static void s_fifo(struct dev_host *h, unsigned n, uint32_t at, uint32_t end)
 {
 	uint64_t *p = h->m->ops->shadow, v = at | (uint64_t)end << 16;
 
-	if (!p || n >= h->cls->n_fast || at == end)
+	if (!p || n >= h->cls->n_fast || h->fast_id[n] == DEV_NO_SHADOW || at == end)
 		return;
 	v |= 1ull << 63 | (uint64_t)(h->m->fifo_offers++ & INT32_MAX) << 32;
 	__atomic_store_n(&p[h->fast_id[n]], v, __ATOMIC_RELEASE);
@@ -233,7 +237,7 @@ static uint32_t s_fifo_taken(struct dev_host *h, unsigned n, uint32_t at)
 	uint64_t *p = h->m->ops->shadow, v;
 
 	/* Only the model makes it valid. */
-	if (!p || n >= h->cls->n_fast ||
+	if (!p || n >= h->cls->n_fast || h->fast_id[n] == DEV_NO_SHADOW ||
 	    !(__atomic_load_n(&p[h->fast_id[n]], __ATOMIC_RELAXED) >> 63))
 		return at;
 	v = __atomic_exchange_n(&p[h->fast_id[n]], 0, __ATOMIC_ACQ_REL);
@@ -277,9 +281,9 @@ static int number_fast(struct dev_host *h)
 		const struct dev_fast *f = &h->cls->fast[i];
 
 		if (f->kind == DEV_SHADOW || f->kind == DEV_FIFO) {
-			if (m->n_shadow == MACHINE_MAX_SHADOWS)
-				return -1;
-			h->fast_id[i] = (uint8_t)m->n_shadow++;
+			/* Many cards: the last ones go without. */
+			h->fast_id[i] = m->n_shadow == MACHINE_MAX_SHADOWS ? DEV_NO_SHADOW :
+									     (uint8_t)m->n_shadow++;
 		} else if (f->kind == DEV_DOORBELL) {
 			if (m->n_doorbell == MACHINE_MAX_DOORBELLS)
 				return -1;

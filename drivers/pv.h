@@ -21,6 +21,9 @@ struct pv_env {
 	 * before it returns. */
 	uint32_t (*mmio_read)(void *ctx, uint64_t addr);
 	void (*mmio_write)(void *ctx, uint64_t addr, uint32_t v);
+	/* A write to QueueNotify of the device whose registers are at window, once the host's entry is over: what
+	 * is done at once is told by an event, if one was asked for.  NULL: at once. */
+	void (*notify)(void *ctx, uint64_t window, uint32_t queue);
 	/* One line for the domain's log, without a newline; may be NULL. */
 	void (*log)(void *ctx, const char *text);
 	void *ctx;

@@ -59,7 +59,8 @@ static void b_map(void *ctx, unsigned dev, enum dev_space space, uint64_t base, 
 
 _Static_assert((int)DEV_POSTED == SIO_MAP_POSTED && (int)DEV_SHADOW == SIO_MAP_SHADOW &&
 		       (int)DEV_CLOCK == SIO_MAP_CLOCK && (int)DEV_DOORBELL == SIO_MAP_DOORBELL &&
-		       (int)DEV_READTHROUGH == SIO_MAP_READTHROUGH && (int)DEV_FIFO == SIO_MAP_FIFO,
+		       (int)DEV_READTHROUGH == SIO_MAP_READTHROUGH &&
+		       (int)DEV_FIFO == SIO_MAP_FIFO && (int)DEV_KICK == SIO_MAP_KICK,
 	       "models/dev.h and sio/slot.h number them alike");
 _Static_assert(MACHINE_MAX_SHADOWS == SIO_MAX_SHADOWS && MACHINE_MAX_DOORBELLS == SIO_MAX_DOORBELLS,
 	       "sio/slot.h");
@@ -71,7 +72,11 @@ static void b_map_fast(void *ctx, unsigned dev, const struct machine_fast *m)
 	uint64_t c = 0;
 
 	switch (f->kind) {
-	case DEV_POSTED: c = SIO_POSTED_C(m->dirties, m->own, f->care, f->not_if); break;
+	case DEV_POSTED:
+	case DEV_KICK:
+		c = SIO_POSTED_C(m->dirties, m->own, f->care, f->not_if) |
+		    (f->if_clear ? SIO_POSTED_IF_CLEAR : 0);
+		break;
 	case DEV_SHADOW: c = m->id; break;
 	case DEV_CLOCK: c = f->value | (uint64_t)f->bits << 32; break;
 	case DEV_DOORBELL: c = f->value | (uint64_t)m->id << 32; break;

@@ -40,6 +40,12 @@ static void pv_write(void *ctx, uint64_t addr, uint32_t v)
 	hv_mmio_write(addr, v);
 }
 
+static void pv_notify(void *ctx, uint64_t window, uint32_t queue)
+{
+	fw_op(SIO_OP_NOTIFY, (uint32_t)((window - SIO_VIRTIO_BASE) / SIO_VIRTIO_STRIDE), queue, 0,
+	      0);
+}
+
 static void pv_log(void *ctx, const char *text)
 {
 	fw_log(SIO_LOG_ERROR, "%s", text);
@@ -50,6 +56,7 @@ static const struct pv_env env = {
 	.gpa = pv_gpa,
 	.mmio_read = pv_read,
 	.mmio_write = pv_write,
+	.notify = pv_notify,
 	.log = pv_log,
 };
 

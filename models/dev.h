@@ -66,7 +66,7 @@ struct dev_region {
  *   POSTED       writes may come late, in order, before the next access of any other kind.  While one is
  *                queued, shadows of its own registers are stale, and those of dirties, unless shadow own is
  *                valid and equals the value written in the bits of care.  With a bit of not_if it is never
- *                late.
+ *                late; with if_clear only while shadow own is valid and has none of the bits written.
  *   SHADOW       reads have no side effect and give what dev_shadow() said last, while that is valid.
  *                len 0: read by nobody, for own.
  *   CLOCK        reads give bits bits of now_ns * value / 10^9.
@@ -75,6 +75,8 @@ struct dev_region {
  *                pages of 4 KiB.
  *   FIFO         reads of 2 to len bytes take the next bytes of the buffer in the context at offset value, as far
  *                as dev_fifo() offered them, but the last; the model learns of it by dev_fifo_taken().
+ *   KICK         writes may come late as POSTED ones do, but soon, and from another context: the guest goes on while
+ *                the device works.
  */
 enum dev_fast_kind {
 	DEV_POSTED = 1,
@@ -83,6 +85,7 @@ enum dev_fast_kind {
 	DEV_DOORBELL = 4,
 	DEV_READTHROUGH = 5,
 	DEV_FIFO = 6,
+	DEV_KICK = 7,
 };
 
 #define DEV_MAX_FAST  32u
@@ -96,6 +99,7 @@ struct dev_fast {
 		len;      /* in the region; CLOCK, SHADOW, DOORBELL: the one size of an access */
 	uint32_t dirties; /* bit n: entry n of the table */
 	uint8_t own, care, not_if;
+	bool if_clear;
 	uint32_t value;
 };
 

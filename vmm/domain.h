@@ -69,7 +69,7 @@ struct options {
 #define FAST_IRQ 31u /* interrupts through an eventfd; not a kind of range */
 #define FAST_DEFAULT                                                         \
 	(1u << SIO_MAP_POSTED | 1u << SIO_MAP_SHADOW | 1u << SIO_MAP_CLOCK | \
-	 1u << SIO_MAP_READTHROUGH | 1u << SIO_MAP_FIFO)
+	 1u << SIO_MAP_READTHROUGH | 1u << SIO_MAP_FIFO | 1u << SIO_MAP_KICK)
 #define FAST_ALL (FAST_DEFAULT | 1u << SIO_MAP_DOORBELL) /* FAST_IRQ is not for level mode */
 
 /* Latencies in a histogram of 8 steps for each power of two: within 9 %. */
@@ -209,6 +209,8 @@ struct domain {
 	uint64_t log_dropped;
 
 	pthread_t io_thread;
+	/* The I/O thread: something was queued for it to deliver; it sleeps, or looks once more before it does. */
+	_Atomic bool kicked, io_sleeps;
 	int epoll;
 	uint64_t start_mono_ns, start_tsc;
 	_Atomic pid_t io_tid;
@@ -282,12 +284,14 @@ bool fast_burst(struct vcpu *v, uint16_t owner, uint64_t port, unsigned size, si
  * doorbells go into the request.  True: fast_end() is owed. */
 bool fast_begin(struct domain *d, unsigned n, struct home *h, struct sio_request *r);
 void fast_end(struct domain *d);
-/* The I/O thread: what is queued goes out now. */
+/* The I/O thread: events of home h, and all that is queued before them.  False: there was nothing. */
+bool fast_serve(struct domain *d, struct home *h, uint64_t events);
+/* The same: what is queued goes out now. */
 void fast_flush(struct domain *d);
 int fast_timer_fd(struct domain *d); /* -1: none */
 void fast_timer(struct domain *d);
 struct fast_stats {
-	uint64_t posted, batches, flushes, doorbells;
+	uint64_t posted, batches, flushes, doorbells, kicks;
 };
 /* Without the lock, which is held while a home serves what was posted. */
 void fast_stats(struct domain *d, struct fast_stats *s);
@@ -295,6 +299,7 @@ void fast_stats(struct domain *d, struct fast_stats *s);
 void *io_main(void *d);
 void io_timer(struct home *h, uint64_t deadline_ns);
 void io_signal(void *home, unsigned window); /* back ends: the driver is to look */
+void io_kick(struct domain *d);              /* wakes the I/O thread for what is queued */
 
 struct model_stats *stats_model(struct vcpu *v, uint16_t owner); /* NULL: no memory */
 void stats_count(struct vcpu *v, uint16_t owner, uint64_t bytes, uint64_t ticks);

@@ -1,15 +1,17 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * fast.c - accesses that need not reach a model at once (include/sio/slot.h: posted, shadow, clock,
- * doorbell, read-through and FIFO ranges).
+ * doorbell, read-through and FIFO ranges, and those that kick).
  *
  * Posted writes wait in KVM's coalesced ring, where they cost no exit to user space, and move from there
  * into a queue of ours, in order; writes that KVM can't queue by itself (not_if) go straight into the
- * queue, behind what is in the ring.  The queue remembers which shadows its writes make stale.
+ * queue, behind what is in the ring.  So do those that kick: they exit, so that the I/O thread can be woken.  The
+ * queue remembers which shadows its writes make stale.
  *
  * Order: whoever reflects a request delivers the queue first, and holds the lock until the firmware has
  * seen it all; others that find something queued, or being delivered, wait for the lock.  So a write that
- * was posted before a request, by any vCPU, is seen before it.  Doorbells ring after what was posted.
+ * was posted before a request, by any vCPU, is seen before it.  Doorbells ring after what was posted.  The queue
+ * itself has a lock of its own, inside the other: a vCPU that posts does not wait for what is being delivered.
  */
 #include <errno.h>
 #include <stdlib.h>
@@ -44,10 +46,17 @@ struct fast {
 	struct range range[SIO_MAX_FAST];
 	/* By port: 0, or an index into range plus 1. Written under map_lock. */
 	_Atomic uint8_t read[65536], write[65536];
+	/* The same of those in memory, the first n_mmio. */
+	_Atomic uint8_t mmio[SIO_MAX_FAST];
+	_Atomic unsigned n_mmio;
 	_Atomic unsigned n_posted, n_doorbells, n_zones;
 
-	pthread_mutex_t lock; /* all below, and order: see above */
+	pthread_mutex_t lock; /* order, see above; and what is being delivered: */
 	_Atomic bool delivering;
+	struct sio_posted out[QUEUE_MAX];
+	uint8_t out_home[QUEUE_MAX];
+
+	pthread_mutex_t q_lock;               /* the queue: */
 	struct kvm_coalesced_mmio_ring *ring; /* NULL: KVM has none */
 	bool pio_ring;
 	struct sio_posted q[QUEUE_MAX];
@@ -70,6 +79,7 @@ int fast_init(struct domain *d)
 	if (!f)
 		return fail_errno("no memory");
 	pthread_mutex_init(&f->lock, NULL);
+	pthread_mutex_init(&f->q_lock, NULL);
 	f->timer_fd = timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK);
 	for (unsigned i = 0; i < SIO_MAX_FAST; i++)
 		f->range[i].fd = -1;
@@ -130,20 +140,44 @@ static int doorbell(struct domain *d, const struct range *r, bool on)
 	return ioctl(d->guest_vm, KVM_IOEVENTFD, &e);
 }
 
+/* What is in memory has no number to be found by; map_lock. */
+static void list_mmio(struct fast *f, const struct range *r)
+{
+	unsigned i = 0;
+
+	while (f->mmio[i])
+		i++;
+	/* The entry is whole before it can be found. */
+	atomic_store_explicit(&f->mmio[i], (uint8_t)(r - f->range + 1), memory_order_release);
+	if (i >= f->n_mmio)
+		f->n_mmio = i + 1;
+}
+
+static void add_kick(struct fast *f, struct range *r)
+{
+	for (uint64_t p = r->base; r->space == SIO_SPACE_PIO && p < r->base + r->len; p++)
+		f->write[p] = (uint8_t)(r - f->range + 1);
+	if (r->space == SIO_SPACE_MMIO)
+		list_mmio(f, r);
+	f->n_posted++;
+}
+
 /* The host may ignore any request for a fast path: where KVM can't, accesses are reflected. */
 static const char *add_posted(struct domain *d, struct range *r)
 {
 	struct fast *f = d->fast;
-	bool filtered = r->c >> 48 & 0xff;
+	bool clear = r->c & SIO_POSTED_IF_CLEAR, filtered = clear || (r->c >> 48 & 0xff);
 
-	if (r->space == SIO_SPACE_MMIO && filtered)
+	if (r->space == SIO_SPACE_MMIO && filtered && !clear)
 		return "a filter on memory";
 	if (!filtered && f->ring && (r->space == SIO_SPACE_MMIO || f->pio_ring))
 		r->zone = zone(d, r, true) == 0;
-	if (!r->zone && r->space == SIO_SPACE_MMIO) {
+	if (!r->zone && r->space == SIO_SPACE_MMIO && !clear) {
 		r->kind = 0;
 		return NULL;
 	}
+	if (clear && r->space == SIO_SPACE_MMIO)
+		list_mmio(f, r);
 	f->n_zones += r->zone;
 	for (uint64_t p = r->base; r->space == SIO_SPACE_PIO && p < r->base + r->len; p++)
 		f->write[p] = (uint8_t)(r - f->range + 1);
@@ -232,7 +266,7 @@ const char *fast_map(struct home *h, unsigned space, unsigned kind, unsigned mod
 		return "not claimed by this home";
 	if (!(d->opt->fast >> kind & 1))
 		return NULL;
-	if ((space == SIO_SPACE_MMIO && port) ||
+	if ((space == SIO_SPACE_MMIO && (kind == SIO_MAP_CLOCK || kind == SIO_MAP_FIFO)) ||
 	    (space == SIO_SPACE_PIO && kind == SIO_MAP_READTHROUGH))
 		return NULL;
 	/* A region claims again, with all that is fast in it, when what lay over a part of it goes. */
@@ -256,6 +290,7 @@ const char *fast_map(struct home *h, unsigned space, unsigned kind, unsigned mod
 	case SIO_MAP_POSTED: wrong = add_posted(d, r); break;
 	case SIO_MAP_DOORBELL: wrong = add_doorbell(h, r); break;
 	case SIO_MAP_READTHROUGH: wrong = add_readthrough(h, r); break;
+	case SIO_MAP_KICK: add_kick(f, r); break;
 	case SIO_MAP_SHADOW: wrong = c >= SIO_MAX_SHADOWS ? "a shadow entry's number" : NULL; break;
 	case SIO_MAP_FIFO:
 		wrong = c >> 32 >= SIO_MAX_SHADOWS ? "a shadow entry's number" : NULL;
@@ -264,6 +299,8 @@ const char *fast_map(struct home *h, unsigned space, unsigned kind, unsigned mod
 	}
 	if (wrong)
 		r->kind = 0;
+	else if (kind == SIO_MAP_SHADOW && space == SIO_SPACE_MMIO)
+		list_mmio(f, r);
 	else if (port)
 		/* The entry is whole before its number can be found. */
 		atomic_store_explicit(&f->read[base], (uint8_t)(r - f->range + 1),
@@ -283,6 +320,7 @@ static void drop(struct domain *d, struct range *r)
 		f->n_zones -= r->zone;
 		f->n_posted--;
 		break;
+	case SIO_MAP_KICK: f->n_posted--; break;
 	case SIO_MAP_DOORBELL:
 		doorbell(d, r, false);
 		close(r->fd);
@@ -298,6 +336,9 @@ static void drop(struct domain *d, struct range *r)
 		if (f->write[p] == n)
 			f->write[p] = 0;
 	}
+	for (unsigned i = 0; r->space == SIO_SPACE_MMIO && i < f->n_mmio; i++)
+		if (f->mmio[i] == n)
+			f->mmio[i] = 0;
 	r->kind = 0;
 	r->fd = -1;
 }
@@ -313,7 +354,7 @@ void fast_unmap(struct home *h, unsigned space, uint64_t base, uint64_t len)
 	}
 }
 
-/* The queue. Locked. */
+/* The queue. Locked: q_lock. */
 
 static uint64_t *shadow_entry(const struct home *h, unsigned n)
 {
@@ -344,8 +385,8 @@ static const struct range *posted_range(const struct fast *f, const struct home 
 	for (unsigned i = w ? w - 1 : 0; i < (p->space == SIO_SPACE_PIO ? w : SIO_MAX_FAST); i++) {
 		const struct range *r = &f->range[i];
 
-		if (r->kind == SIO_MAP_POSTED && r->home == h->kind && r->space == p->space &&
-		    p->addr >= r->base && p->addr - r->base < r->len &&
+		if ((r->kind == SIO_MAP_POSTED || r->kind == SIO_MAP_KICK) && r->home == h->kind &&
+		    r->space == p->space && p->addr >= r->base && p->addr - r->base < r->len &&
 		    p->size <= r->len - (p->addr - r->base))
 			return r;
 	}
@@ -373,7 +414,15 @@ static void mark_stale(struct domain *d, struct home *h, const struct sio_posted
 		if (o && entry_of(o) != SIO_NO_SHADOW && o->base + o->len > p->addr)
 			f->stale[h->kind] |= 1u << entry_of(o);
 	}
-	if (own < SIO_MAX_SHADOWS) {
+	for (unsigned i = 0; i < f->n_mmio && p->space == SIO_SPACE_MMIO; i++) {
+		const struct range *o = f->mmio[i] ? &f->range[f->mmio[i] - 1] : NULL;
+
+		if (o && o->kind == SIO_MAP_SHADOW && o->base < p->addr + p->size &&
+		    p->addr < o->base + o->len)
+			f->stale[h->kind] |= 1u << o->c % SIO_MAX_SHADOWS;
+	}
+	/* What is being delivered may be about to change it. */
+	if (own < SIO_MAX_SHADOWS && !f->delivering) {
 		v = shadow(h, own);
 		if (v & SIO_SHADOW_VALID && !((v ^ p->data) & care))
 			return;
@@ -428,24 +477,39 @@ static void take_ring(struct domain *d)
 	}
 }
 
-/* Sends what is queued to the homes that it is for, through contexts n; a last piece for h is put into its
- * slot instead, to go with a request: how many. */
-static unsigned send(struct domain *d, unsigned n, struct home *h)
+/* Takes what is queued out of the queue, to be delivered: how many.  Locked: lock. */
+static unsigned collect(struct domain *d)
 {
 	struct fast *f = d->fast;
-	unsigned i = 0, k, count = f->n;
+	unsigned count;
 
-	if (!count)
-		return 0;
-	f->stats.batches++;
+	pthread_mutex_lock(&f->q_lock);
+	take_ring(d);
+	count = f->n;
+	memcpy(f->out, f->q, count * sizeof(f->q[0]));
+	memcpy(f->out_home, f->q_home, count);
+	f->n = 0;
+	memset(f->stale, 0, sizeof(f->stale));
+	f->stats.batches += count > 0;
+	pthread_mutex_unlock(&f->q_lock);
+	return count;
+}
+
+/* Sends what was taken to the homes that it is for, through contexts n; a last piece for h is put into its
+ * slot instead, to go with a request: how many. */
+static unsigned send(struct domain *d, unsigned n, struct home *h, unsigned count)
+{
+	struct fast *f = d->fast;
+	unsigned i = 0, k;
+
 	for (; i < count; i = k) {
-		struct home *to = d->home[f->q_home[i]];
+		struct home *to = d->home[f->out_home[i]];
 		struct context *c = &to->ctx[n];
 
-		for (k = i + 1; k < count && f->q_home[k] == f->q_home[i] && k - i < SIO_MAX_POSTED;
-		     k++)
+		for (k = i + 1;
+		     k < count && f->out_home[k] == f->out_home[i] && k - i < SIO_MAX_POSTED; k++)
 			;
-		memcpy(c->slot->posted, &f->q[i], (k - i) * sizeof(f->q[0]));
+		memcpy(c->slot->posted, &f->out[i], (k - i) * sizeof(f->out[0]));
 		if (to == h && k == count)
 			break;
 		c->last = c->slot->req = (struct sio_request){ .kind = SIO_REQ_NONE,
@@ -454,8 +518,6 @@ static unsigned send(struct domain *d, unsigned n, struct home *h)
 		if (!to->dead)
 			context_run(c);
 	}
-	f->n = 0;
-	memset(f->stale, 0, sizeof(f->stale));
 	return count - i;
 }
 
@@ -479,22 +541,25 @@ static uint64_t rung(struct domain *d, struct home *h)
 bool fast_begin(struct domain *d, unsigned n, struct home *h, struct sio_request *r)
 {
 	struct fast *f = d->fast;
+	uint64_t bells = 0;
+	unsigned count;
 
 	if (!f->n_doorbells && ring_empty(f) && !f->n && !f->delivering)
 		return false;
 	pthread_mutex_lock(&f->lock);
-	/* Before the ring's entries are given up: who finds it empty then sees this. */
+	/* Before the queue is emptied: who finds it empty then sees this. */
 	f->delivering = true;
-	take_ring(d);
+	count = collect(d);
 	/* No room for all of it: once more is enough for what came before this request. */
 	if (!ring_empty(f)) {
-		send(d, n, NULL);
-		take_ring(d);
+		send(d, n, NULL, count);
+		count = collect(d);
 	}
-	r->n_posted = send(d, n, h);
+	r->n_posted = send(d, n, h, count);
 	if (f->n_doorbells)
-		r->events |= rung(d, h);
-	if (r->n_posted || r->events)
+		bells = rung(d, h);
+	r->events |= bells;
+	if (r->n_posted || bells)
 		return true;
 	fast_end(d);
 	return false;
@@ -506,26 +571,54 @@ void fast_end(struct domain *d)
 	pthread_mutex_unlock(&d->fast->lock);
 }
 
-static void flush(struct domain *d, struct home *h)
+bool fast_serve(struct domain *d, struct home *h, uint64_t events)
 {
-	struct sio_request r = { .kind = SIO_REQ_EVENT };
+	struct sio_request r = { .kind = SIO_REQ_EVENT, .events = events };
+	struct context *c = &h->ctx[d->n_vcpus];
+	bool owed, run;
 
-	if (!fast_begin(d, d->n_vcpus, h, &r))
-		return;
-	d->fast->stats.flushes++;
-	h->ctx[d->n_vcpus].last = h->ctx[d->n_vcpus].slot->req = r;
-	r.now_ns = domain_now_ns(d);
-	h->ctx[d->n_vcpus].slot->req.now_ns = r.now_ns;
-	if (!h->dead)
-		context_run(&h->ctx[d->n_vcpus]);
-	fast_end(d);
+	h->inside++;
+	owed = fast_begin(d, d->n_vcpus, h, &r);
+	run = owed || events;
+	if (run) {
+		r.now_ns = domain_now_ns(d);
+		c->last = c->slot->req = r;
+	}
+	if (run && !h->dead)
+		context_run(c);
+	if (owed)
+		fast_end(d);
+	h->inside--;
+	return run;
 }
 
 void fast_flush(struct domain *d)
 {
 	for (unsigned i = 0; i < N_HOMES; i++)
 		if (d->home[i])
-			flush(d, d->home[i]);
+			d->fast->stats.flushes += fast_serve(d, d->home[i], 0);
+}
+
+/* SIO_POSTED_IF_CLEAR: may the value wait?  q_lock. */
+static bool is_clear(const struct home *h, const struct range *r, uint64_t val)
+{
+	unsigned own = r->c >> 32 & 0xff;
+	uint64_t v = own < SIO_MAX_SHADOWS ? shadow(h, own) : 0;
+
+	return !h->inside && v & SIO_SHADOW_VALID && !((uint32_t)v & val);
+}
+
+static unsigned find_mmio(const struct fast *f, bool write, uint64_t addr)
+{
+	for (unsigned i = 0; i < f->n_mmio; i++) {
+		unsigned k = atomic_load_explicit(&f->mmio[i], memory_order_acquire);
+		const struct range *r = k ? &f->range[k - 1] : NULL;
+
+		if (r && (r->kind != SIO_MAP_SHADOW) == write && addr >= r->base &&
+		    addr - r->base < r->len)
+			return k;
+	}
+	return 0;
 }
 
 /* May what an entry of the shadow page says be given to the guest, for all that is queued? */
@@ -537,8 +630,10 @@ static bool fresh(struct domain *d, const struct home *h, unsigned entry)
 	if (!f->n_posted || (ring_empty(f) && !f->n && !f->delivering))
 		return true;
 	pthread_mutex_lock(&f->lock);
+	pthread_mutex_lock(&f->q_lock);
 	take_ring(d);
-	stale = !ring_empty(f) || f->stale[h->kind] >> entry & 1;
+	stale = !ring_empty(f) || f->stale[h->kind] >> entry & 1 || h->inside;
+	pthread_mutex_unlock(&f->q_lock);
 	pthread_mutex_unlock(&f->lock);
 	return !stale;
 }
@@ -592,7 +687,9 @@ bool fast_access(struct vcpu *v, uint16_t owner, unsigned kind, bool write, uint
 	struct fast *f = d->fast;
 	struct home *h = d->home[OWNER_HOME(owner)];
 	struct model_stats *st;
-	unsigned k = kind != SIO_REQ_PIO ? 0 : write ? f->write[addr] : f->read[addr];
+	unsigned k = kind != SIO_REQ_PIO ? find_mmio(f, write, addr) :
+		     write               ? f->write[addr] :
+					   f->read[addr];
 	const struct range *r = k ? &f->range[k - 1] : NULL;
 	bool full;
 
@@ -601,19 +698,32 @@ bool fast_access(struct vcpu *v, uint16_t owner, unsigned kind, bool write, uint
 		return false;
 	if (write) {
 		struct sio_posted p = {
-			.addr = addr, .data = *val, .space = SIO_SPACE_PIO, .size = (uint8_t)size
+			.addr = addr, .data = *val, .space = r->space, .size = (uint8_t)size
 		};
+		bool kick = r->kind == SIO_MAP_KICK;
 
 		/* KVM's own ones come here when its ring is full: then they go as a request does. */
-		if (r->kind != SIO_MAP_POSTED || r->zone || addr + size > r->base + r->len ||
-		    (*val & (r->c >> 48 & 0xff)))
+		if ((r->kind != SIO_MAP_POSTED && !kick) || r->zone ||
+		    addr + size > r->base + r->len || (*val & (r->c >> 48 & 0xff)))
 			return false;
-		pthread_mutex_lock(&f->lock);
+		/* Waking a thread takes longer than going to the home oneself; one that is awake comes by. */
+		if (kick && d->io_sleeps)
+			return false;
+		pthread_mutex_lock(&f->q_lock);
 		take_ring(d);
 		full = f->n >= SIO_MAX_POSTED;
 		if (!full)
 			enqueue(d, h, &p);
-		pthread_mutex_unlock(&f->lock);
+		/* Queued first: a context that is about to enter sees it, or is seen here. */
+		if (!full && r->c & SIO_POSTED_IF_CLEAR && !is_clear(h, r, *val)) {
+			f->n--;
+			f->stats.posted--;
+			full = true;
+		}
+		f->stats.kicks += !full && kick;
+		pthread_mutex_unlock(&f->q_lock);
+		if (!full && kick)
+			io_kick(d);
 		return !full;
 	}
 	if (is_fifo(r, addr, size)) {
@@ -683,12 +793,14 @@ void fast_reset(struct domain *d)
 	struct fast *f = d->fast;
 
 	pthread_mutex_lock(&f->lock);
+	pthread_mutex_lock(&f->q_lock);
 	while (!ring_empty(f)) {
 		take_ring(d);
 		f->n = 0;
 	}
 	f->n = 0;
 	memset(f->stale, 0, sizeof(f->stale));
+	pthread_mutex_unlock(&f->q_lock);
 	pthread_mutex_unlock(&f->lock);
 }
 
@@ -700,4 +812,5 @@ void fast_stats(struct domain *d, struct fast_stats *s)
 	s->batches = __atomic_load_n(&from->batches, __ATOMIC_RELAXED);
 	s->flushes = __atomic_load_n(&from->flushes, __ATOMIC_RELAXED);
 	s->doorbells = __atomic_load_n(&from->doorbells, __ATOMIC_RELAXED);
+	s->kicks = __atomic_load_n(&from->kicks, __ATOMIC_RELAXED);
 }

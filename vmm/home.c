@@ -287,6 +287,7 @@ static int do_op(struct context *c, const struct sio_op *op)
 			       .address_hi = (uint32_t)(op->a >> 32),
 			       .data = op->arg };
 	char name[17] = "";
+	uint64_t queue;
 
 	switch (op->code) {
 	case SIO_OP_IRQ:
@@ -309,6 +310,12 @@ static int do_op(struct context *c, const struct sio_op *op)
 		if (!d->opt->irqchip || op->arg > 3)
 			return fault(c, "LEVELS %u", op->arg);
 		return op_levels(c, op->arg, op->a, (uint32_t)op->b);
+	case SIO_OP_NOTIFY:
+		if (op->arg >= h->n_windows)
+			return fault(c, "NOTIFY of window %u", op->arg);
+		queue = op->a;
+		vmmio_access(h->window[op->arg], VIRTIO_MMIO_QUEUE_NOTIFY, 4, true, &queue);
+		return 0;
 	case SIO_OP_MODEL:
 		if (op->arg == 0 || op->arg >= SIO_MAX_MODELS)
 			return fault(c, "MODEL %u", op->arg);
@@ -474,6 +481,7 @@ int context_run(struct context *c)
 	int r = 0;
 
 	c->nested_tsc = 0;
+	c->h->inside++;
 	c->runner = pthread_self();
 	/* Release: the watchdog finds the runner of what has been entered. */
 	atomic_store_explicit(&c->entered_ns, domain_now_ns(c->h->d) + 1, memory_order_release);
@@ -487,6 +495,7 @@ int context_run(struct context *c)
 		r = context_leave(c, &l);
 	}
 	atomic_store_explicit(&c->entered_ns, 0, memory_order_relaxed);
+	c->h->inside--;
 	c->tsc += tsc() - t0 - c->nested_tsc;
 	return r > 0 ? 0 : -1;
 }

@@ -99,6 +99,8 @@ struct home {
 
 	struct context ctx[SIO_MAX_CONTEXTS];
 	_Atomic bool dead; /* it failed: no context goes on */
+	_Atomic unsigned
+		inside; /* contexts at work, or about to look whether there is something queued for them */
 	char model_name[SIO_MAX_MODELS][17];
 
 	uint32_t irq_seq[N_GSI]; /* d->irq_lock */

@@ -37,16 +37,29 @@ static void timer_fired(struct home *h)
 	pthread_mutex_unlock(&h->timer_lock);
 }
 
+/* What there is to do was noted before; pairs with io_main(): it says that it sleeps, and then looks. */
+static void wake(struct domain *d)
+{
+	uint64_t one = 1;
+
+	if (d->io_sleeps && write(d->kick_fd, &one, sizeof(one)) < 0 && errno != EAGAIN)
+		msg("can't wake the I/O thread: %s", strerror(errno));
+}
+
+void io_kick(struct domain *d)
+{
+	/* Set already: the I/O thread has not come to it, and will see what was queued now too. */
+	if (!atomic_exchange(&d->kicked, true))
+		wake(d);
+}
+
 void io_signal(void *ctx, unsigned window)
 {
 	struct home *h = ctx;
-	uint64_t one = 1;
 
 	/* The I/O thread looks at events before it sleeps: it needs no wake-up from itself. */
-	if (atomic_fetch_or(&h->events, 1ull << window) == 0 &&
-	    !pthread_equal(pthread_self(), h->d->io_thread))
-		if (write(h->d->kick_fd, &one, sizeof(one)) < 0 && errno != EAGAIN)
-			msg("can't wake the I/O thread: %s", strerror(errno));
+	if (atomic_fetch_or(&h->events, 1ull << window) == 0)
+		wake(h->d);
 }
 
 static void wait_parked(struct domain *d)
@@ -175,20 +188,28 @@ static void watch(struct domain *d, int fd)
 		epoll_ctl(d->epoll, EPOLL_CTL_ADD, fd, &ev);
 }
 
-/* Events of one home, if there are any. */
-static bool serve(struct domain *d, struct home *h)
+/* Events of all homes, and what is queued if a guest kicked for it. */
+static bool serve(struct domain *d)
 {
-	struct sio_request r = { .kind = SIO_REQ_EVENT };
-	struct context *c = &h->ctx[d->n_vcpus];
+	bool kicked = atomic_exchange(&d->kicked, false), served = false;
 
-	if (!h->events)
-		return false;
-	r.events = atomic_exchange(&h->events, 0);
-	r.now_ns = domain_now_ns(d);
-	c->last = c->slot->req = r;
-	if (!h->dead)
-		context_run(c);
-	return true;
+	for (unsigned i = 0; i < N_HOMES; i++) {
+		struct home *h = d->home[i];
+
+		if (h && (h->events || kicked))
+			served |= fast_serve(d, h, atomic_exchange(&h->events, 0));
+	}
+	return served;
+}
+
+/* Has somebody noted something since? */
+static bool idle(struct domain *d)
+{
+	bool busy = d->wish != WISH_NONE || d->kicked;
+
+	for (unsigned i = 0; i < N_HOMES; i++)
+		busy |= d->home[i] && d->home[i]->events;
+	return !busy;
 }
 
 static void ready(struct domain *d, int fd)
@@ -236,10 +257,9 @@ static void last_words(struct domain *d)
 	fast_flush(d);
 	nanosleep(&a_little, NULL);
 	for (unsigned i = 0; i < N_HOMES; i++)
-		if (d->home[i]) {
+		if (d->home[i])
 			d->home[i]->events |= SIO_EVENT_TIMER;
-			serve(d, d->home[i]);
-		}
+	serve(d);
 }
 
 void *io_main(void *arg)
@@ -260,19 +280,18 @@ void *io_main(void *arg)
 			watch(d, d->home[i]->timer_fd);
 	while (d->wish != WISH_STOP) {
 		struct epoll_event ev[8];
-		bool served = false;
+		bool served;
 		int n;
 
 		if (d->wish != WISH_NONE) {
 			reset(d);
 			continue;
 		}
-		for (unsigned i = 0; i < N_HOMES; i++)
-			if (d->home[i])
-				served |= serve(d, d->home[i]);
-		if (served)
-			continue;
-		n = epoll_wait(d->epoll, ev, 8, -1);
+		/* A guest that kicks without end must not keep back ends waiting: they are looked at each time. */
+		served = serve(d);
+		d->io_sleeps = !served;
+		n = epoll_wait(d->epoll, ev, 8, !served && idle(d) ? -1 : 0);
+		d->io_sleeps = false;
 		for (int i = 0; i < n; i++)
 			ready(d, ev[i].data.fd);
 	}

@@ -54,8 +54,8 @@ static const char usage_text[] =
 	"  --firmware FILE      firmware image (beside the program)\n"
 	"  --place DEV=HOME,... where models live: DEV is ide, uart, pci, pm, rtc, i8042, ports, fwcfg, test,\n"
 	"                       net or all; HOME is firmware, ioemu or stubdom (all=firmware)\n"
-	"  --fast LIST          fast paths in use, of posted,shadow,clock,readthrough,fifo,doorbell,irq; or none,\n"
-	"                       all, default (posted,shadow,clock,readthrough,fifo)\n"
+	"  --fast LIST          fast paths in use, of posted,kick,shadow,clock,readthrough,fifo,doorbell,irq; or\n"
+	"                       none, all, default (posted,kick,shadow,clock,readthrough,fifo)\n"
 	"  --irqchip WHERE      interrupt controllers and PIT, all but local APICs: kernel or firmware (kernel)\n"
 	"  --spin US            wait so long for a home in another process before sleeping (5)\n"
 	"  --testdev            the guest finds a device for tests and measurements\n"
@@ -309,6 +309,7 @@ static int parse_fast(struct options *o, char *arg)
 		[SIO_MAP_DOORBELL] = "doorbell",
 		[SIO_MAP_READTHROUGH] = "readthrough",
 		[SIO_MAP_FIFO] = "fifo",
+		[SIO_MAP_KICK] = "kick",
 		[FAST_IRQ] = "irq",
 	};
 	char *save;

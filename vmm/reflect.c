@@ -26,9 +26,11 @@ int reflect_request(struct domain *d, unsigned n, struct home *h, struct sio_req
 		    const void *data, size_t len)
 {
 	struct context *c = &h->ctx[n];
-	bool owed = fast_begin(d, n, h, r);
+	bool owed;
 	int rc;
 
+	h->inside++;
+	owed = fast_begin(d, n, h, r);
 	r->now_ns = domain_now_ns(d);
 	c->last = c->slot->req = *r;
 	if (len)
@@ -36,6 +38,7 @@ int reflect_request(struct domain *d, unsigned n, struct home *h, struct sio_req
 	rc = context_run(c);
 	if (owed)
 		fast_end(d);
+	h->inside--;
 	return rc;
 }
 

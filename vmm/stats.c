@@ -522,9 +522,11 @@ void stats_print(struct domain *d, FILE *f)
 	fprintf(f, "  \"companion_exits\": %llu,\n  \"io_context_runs\": %llu,\n",
 		(unsigned long long)comp_exits, (unsigned long long)io_runs);
 	fprintf(f,
-		"  \"fast\": { \"posted\": %llu, \"batches\": %llu, \"flushes\": %llu, \"doorbells\": %llu },\n",
+		"  \"fast\": { \"posted\": %llu, \"batches\": %llu, \"flushes\": %llu, \"doorbells\": %llu,\n"
+		"    \"kicks\": %llu },\n",
 		(unsigned long long)fast.posted, (unsigned long long)fast.batches,
-		(unsigned long long)fast.flushes, (unsigned long long)fast.doorbells);
+		(unsigned long long)fast.flushes, (unsigned long long)fast.doorbells,
+		(unsigned long long)fast.kicks);
 	print_models(d, f, ns);
 	print_ranges(d, f);
 	print_cpu(d, f);

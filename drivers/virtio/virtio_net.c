@@ -192,12 +192,13 @@ void virtio_net_kick(struct virtio_net *vn)
 {
 	if (vn->broken)
 		return;
-	virtq_kick(&vn->rx);
+	virtq_kick_late(&vn->rx);
 	if (vn->tx.kicked_idx == vn->tx.avail_idx)
 		return;
-	/* What the back end sends while it is notified is polled right afterwards: no event. */
-	virtq_suppress(&vn->tx);
-	virtq_kick(&vn->tx);
+	/* Where the back end sends while it is notified, that is polled right afterwards: no event. */
+	if (!vn->tx.env->notify)
+		virtq_suppress(&vn->tx);
+	virtq_kick_late(&vn->tx);
 }
 
 static void end(struct virtio_net *vn, unsigned n, int err)

@@ -124,7 +124,7 @@ void virtq_add(struct virtq *q, unsigned head)
 	__atomic_store_n(&q->avail->idx, q->avail_idx, __ATOMIC_RELEASE);
 }
 
-bool virtq_kick(struct virtq *q)
+static bool wants_kick(struct virtq *q)
 {
 	uint16_t old = q->kicked_idx, event;
 
@@ -135,9 +135,24 @@ bool virtq_kick(struct virtq *q)
 	 * and looks at the index once more.  One of the two sees the other's store. */
 	__atomic_thread_fence(__ATOMIC_SEQ_CST);
 	event = __atomic_load_n(virtq_avail_event(q->used, q->num), __ATOMIC_RELAXED);
-	if (!virtq_need_event(event, q->avail_idx, old))
+	return virtq_need_event(event, q->avail_idx, old);
+}
+
+bool virtq_kick(struct virtq *q)
+{
+	if (!wants_kick(q))
 		return false;
 	wr(q->env, q->window, VIRTIO_MMIO_QUEUE_NOTIFY, q->index);
+	return true;
+}
+
+bool virtq_kick_late(struct virtq *q)
+{
+	if (!q->env->notify)
+		return virtq_kick(q);
+	if (!wants_kick(q))
+		return false;
+	q->env->notify(q->env->ctx, q->window, q->index);
 	return true;
 }
 

@@ -45,6 +45,8 @@ bool virtio_needs_reset(const struct pv_env *env, uint64_t window);
 void virtq_add(struct virtq *q, unsigned head);
 /* Tells the device of what was added since the last kick, if it wants to know.  True if it did. */
 bool virtq_kick(struct virtq *q);
+/* The same once the host's entry is over, where the host can do that. */
+bool virtq_kick_late(struct virtq *q);
 /* The next used entry: 1, 0 (none) or -1 (nonsense: an id that isn't in flight). */
 int virtq_next(struct virtq *q, unsigned *head, uint32_t *len);
 /* No event for used entries, until the next arm. */

@@ -115,6 +115,9 @@ enum sio_op_code {
 	/* With SIO_CFG_IRQCHIP. arg: 0 to 3, a: bit n: vector arg * 64 + n is level-triggered, its EOIs are to be
 	 * told; at most SIO_MAX_LEVELS in all; b counts from 1 for each arg. */
 	SIO_OP_LEVELS = 10,
+	/* arg: virtio window, a: queue: as a write of it to QueueNotify, once the request is answered. What the
+	 * back end then has done at once is told by the window's event. */
+	SIO_OP_NOTIFY = 11,
 };
 
 enum sio_space { SIO_SPACE_PIO = 0, SIO_SPACE_MMIO = 1 };
@@ -127,7 +130,7 @@ enum sio_space { SIO_SPACE_PIO = 0, SIO_SPACE_MMIO = 1 };
  *   POSTED       writes may be queued.  They reach the firmware in order, before any later reflected
  *                request of any vCPU, at the latest after SIO_POSTED_MAX_NS.  c: SIO_POSTED_C().
  *   SHADOW       reads of b bytes at a are answered from entry c of the shadow page while that is valid
- *                and no queued write makes it stale.
+ *                and no queued write makes it stale; nor, while anything is queued, is a context of the home at work.
  *   CLOCK        reads of b bytes at a are answered with a counter: now_ns * (c & ffffffffh) / 10^9,
  *                the lower (c >> 32) bits of it.
  *   DOORBELL     a write of b bytes at a with the value c & ffffffffh does nothing but wake the I/O
@@ -137,6 +140,7 @@ enum sio_space { SIO_SPACE_PIO = 0, SIO_SPACE_MMIO = 1 };
  *   FIFO         reads of 2 to b bytes at port a, also string ones, take the next bytes of a buffer in private
  *                memory at offset c & ffffffffh, as entry (c >> 32) of the shadow page says, while that is valid
  *                and not stale; but not the last ones, with which something happens.
+ *   KICK         as POSTED, while the I/O context is at work: it sees what is queued once it is through.
  */
 enum sio_map_kind {
 	SIO_MAP_REFLECT = 0,
@@ -146,7 +150,8 @@ enum sio_map_kind {
 	SIO_MAP_DOORBELL = 4,
 	SIO_MAP_READTHROUGH = 5,
 	SIO_MAP_FIFO = 6,
-	SIO_N_MAP_KINDS = 7,
+	SIO_MAP_KICK = 7,
+	SIO_N_MAP_KINDS = 8,
 };
 
 #define SIO_NO_VECTOR  UINT32_MAX
@@ -161,15 +166,17 @@ enum sio_map_kind {
 #define SIO_POSTED_MAX_NS 8000000u
 
 /*
- * c of a posted range.  While such a write is queued, shadows of the ports that it writes are stale, and
+ * c of a posted range, or one that kicks.  While such a write is queued, shadows of the ports that it writes are stale, and
  * those of dirties (bit n: entry n), unless entry own is valid and does not differ from the value written
  * in any bit of care.  Entry own need not be mapped anywhere.  A write with any of the bits of not_if set
- * is not queued.
+ * is not queued.  With IF_CLEAR one is queued only while entry own is valid and has none of the bits written set, and no
+ * context of the home is at work, which could be about to change that.
  */
 #define SIO_NO_SHADOW 0xffu
 #define SIO_POSTED_C(dirties, own, care, not_if)                          \
 	((uint64_t)(uint32_t)(dirties) | (uint64_t)(uint8_t)(own) << 32 | \
 	 (uint64_t)(uint8_t)(care) << 40 | (uint64_t)(uint8_t)(not_if) << 48)
+#define SIO_POSTED_IF_CLEAR (1ull << 56)
 
 /* The firmware keeps it up to date; one 64-bit store for each change.  Bit 63: valid; lower half: the
  * value.  Stored with release order before the operations of the same request are carried out. */

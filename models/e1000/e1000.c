@@ -38,12 +38,23 @@ static const struct dev_region regions[] = {
 };
 
 /* What a driver writes and then reads another register, or need not take effect at once: interrupts off (it has read
- * ICR, which took the line back), throttling, descriptors that are ready again.  Not IMS, after which not all drivers
- * read, nor TDT: frames would wait. */
+ * ICR, which took the line back), throttling, descriptors that are ready again; interrupts on, while there is no
+ * cause for one, and no frame waits for a descriptor that was perhaps given back just before.  Frames that are ready
+ * are fetched while the guest goes on.  STATUS is what drivers read to have posted writes through. */
+enum { S_STATUS, S_CAUSES };
 static const struct dev_fast fast[] = {
+	[S_STATUS] = { .kind = DEV_SHADOW, .region = R_MEM, .offset = STATUS, .len = 4 },
+	[S_CAUSES] = { .kind = DEV_SHADOW }, /* that an interrupt would come of, were it let through */
+	{ .kind = DEV_POSTED,
+	  .region = R_MEM,
+	  .offset = IMS,
+	  .len = 4,
+	  .own = S_CAUSES,
+	  .if_clear = true },
 	{ .kind = DEV_POSTED, .region = R_MEM, .offset = ITR, .len = 4, .own = DEV_NO_SHADOW },
 	{ .kind = DEV_POSTED, .region = R_MEM, .offset = IMC, .len = 4, .own = DEV_NO_SHADOW },
 	{ .kind = DEV_POSTED, .region = R_MEM, .offset = RDT, .len = 4, .own = DEV_NO_SHADOW },
+	{ .kind = DEV_KICK, .region = R_MEM, .offset = TDT, .len = 4, .own = DEV_NO_SHADOW },
 };
 
 /* Registers with fewer bits than 32, that only hold what is written. */
@@ -154,6 +165,9 @@ void e1000_settle(struct e1000 *d)
 	arm(d, T_AN, s->an_ns);
 	arm(d, T_KICK, d->kick ? dev_now_ns(&d->env) : E1000_NEVER);
 	update_line(d);
+	/* A write that takes the line back is to be through when STATUS was read. */
+	dev_shadow(&d->env, S_STATUS, get(d, STATUS), !s->line);
+	dev_shadow(&d->env, S_CAUSES, s->starved ? ~0u : get(d, ICR), true);
 }
 
 static void rx_expire(struct e1000 *d)

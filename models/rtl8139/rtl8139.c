@@ -118,13 +118,19 @@ static const struct dev_region regions[] = {
 	[R_CFG] = { "cfg", DEV_PCICFG, 0, PCI_CFG_SIZE, SIZES },
 };
 
-/* Addresses of frames to come, and in C mode how far the ring has been read.  Not ISR and IMR, as in the NE2000. */
-#define POSTED(r)                                                                               \
+/* Addresses of frames to come, and in C mode how far the ring has been read.  Not ISR and IMR, as in the NE2000.  TPPoll
+ * kicks: frames are fetched while the guest goes on.  Not TSD, which Linux's 8139too reads back at once. */
+#define FAST(r)                                                                                 \
 	{ .kind = DEV_POSTED, .region = r, .offset = TSAD0, .len = 16, .own = DEV_NO_SHADOW },  \
+		{ .kind = DEV_POSTED,                                                           \
+		  .region = r,                                                                  \
+		  .offset = CAPR,                                                               \
+		  .len = 2,                                                                     \
+		  .own = DEV_NO_SHADOW },                                                       \
 	{                                                                                       \
-		.kind = DEV_POSTED, .region = r, .offset = CAPR, .len = 2, .own = DEV_NO_SHADOW \
+		.kind = DEV_KICK, .region = r, .offset = TPPOLL, .len = 1, .own = DEV_NO_SHADOW \
 	}
-static const struct dev_fast fast[] = { POSTED(R_IO), POSTED(R_MEM) };
+static const struct dev_fast fast[] = { FAST(R_IO), FAST(R_MEM) };
 
 static void update_line(struct rtl8139 *d)
 {

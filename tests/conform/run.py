@@ -64,7 +64,7 @@ VARIANTS = {
 }
 # With --all: each fast path alone and all together, homes that are slow where KVM is slow.
 MORE_VARIANTS = {
-    **{'only-' + kind: '--fast ' + kind for kind in ('posted', 'shadow', 'clock', 'readthrough', 'doorbell',
+    **{'only-' + kind: '--fast ' + kind for kind in ('posted', 'kick', 'shadow', 'clock', 'readthrough', 'doorbell',
                                               'fifo')},
     'all': '--fast all',
     'mixed': '--place ide=ioemu,uart=stubdom,rtc=ioemu',

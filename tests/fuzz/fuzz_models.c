@@ -31,9 +31,9 @@
 #define MAX_QUEUE 64u
 #define MAX_STEPS 400u
 #define MAX_ALLOC 96u
-#define FAST_KINDS                                                                       \
-	(1u << DEV_POSTED | 1u << DEV_SHADOW | 1u << DEV_CLOCK | 1u << DEV_READTHROUGH | \
-	 1u << DEV_FIFO)
+#define FAST_KINDS                                                                \
+	(1u << DEV_POSTED | 1u << DEV_KICK | 1u << DEV_SHADOW | 1u << DEV_CLOCK | \
+	 1u << DEV_READTHROUGH | 1u << DEV_FIFO)
 #define END_OF_TIME (1ull << 61)
 
 #define CHECK(x)                                                                        \
@@ -192,13 +192,19 @@ static void op_map(void *ctx, unsigned dev, enum dev_space space, uint64_t base,
 	CHECK(space == DEV_MMIO ? base + len > base : base <= 0xffff && base + len <= 0x10000);
 }
 
+/* What kicks is posted. */
+static bool is_kind(enum dev_fast_kind a, enum dev_fast_kind b)
+{
+	return (a == DEV_KICK ? DEV_POSTED : a) == b;
+}
+
 static void op_map_fast(void *ctx, unsigned dev, const struct machine_fast *m)
 {
 	struct host *h = ctx;
 
 	CHECK((m->f->kind != DEV_SHADOW && m->f->kind != DEV_FIFO) || m->id < MACHINE_MAX_SHADOWS);
 	CHECK(m->f->kind != DEV_DOORBELL || m->id < MACHINE_MAX_DOORBELLS);
-	CHECK(m->f->kind == DEV_POSTED || m->f->kind == DEV_READTHROUGH || m->f->len <= 8);
+	CHECK(is_kind(m->f->kind, DEV_POSTED) || m->f->kind == DEV_READTHROUGH || m->f->len <= 8);
 	CHECK(m->space == DEV_MMIO || m->base + m->f->len <= 0x10000);
 	for (unsigned i = 0; i < h->n_fast; i++) /* a region that claims again */
 		if (h->fast[i].f == m->f && h->fast[i].base == m->base)
@@ -833,10 +839,10 @@ static const struct machine_fast *pick(struct host *h, enum dev_fast_kind kind)
 	unsigned n = 0, which;
 
 	for (unsigned i = 0; i < h->n_fast; i++)
-		n += h->fast[i].f->kind == kind;
+		n += is_kind(h->fast[i].f->kind, kind);
 	which = n ? take8(h) % n : 0;
 	for (unsigned i = 0; i < h->n_fast; i++)
-		if (h->fast[i].f->kind == kind && which-- == 0)
+		if (is_kind(h->fast[i].f->kind, kind) && which-- == 0)
 			return &h->fast[i];
 	return NULL;
 }
@@ -891,6 +897,9 @@ static void step_posted(struct host *h)
 									   SIO_SPACE_MMIO };
 		q[n].data = q[n].size == 1 ? take8(h) : q[n].size == 2 ? take16(h) : take32(h);
 		if (q[n].addr + q[n].size > m->base + m->f->len || q[n].data & m->f->not_if)
+			continue;
+		if (m->f->if_clear &&
+		    (!(then[m->own] & SIO_SHADOW_VALID) || (uint32_t)then[m->own] & q[n].data))
 			continue;
 		stale |= stale_after(h, m, &q[n], then);
 		if (getenv("FUZZ_TRACE"))

@@ -414,7 +414,9 @@ static void front_end(struct input *in)
 
 	memset(&fe, 0, sizeof(fe));
 	fe.in = in;
-	fe.env = (struct pv_env){ fe_alloc, fe_gpa, fe_read, fe_write, NULL, NULL };
+	fe.env = (struct pv_env){
+		.alloc = fe_alloc, .gpa = fe_gpa, .mmio_read = fe_read, .mmio_write = fe_write
+	};
 	fe.vn.net.receive = fe_receive;
 	fe.vn.net.sent_room = fe_nothing;
 	fe.vn.net.link_changed = fe_nothing;

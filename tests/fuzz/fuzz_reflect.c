@@ -247,7 +247,9 @@ static uint64_t take_c(unsigned kind)
 		return take_num();
 	switch (kind) {
 	case SIO_MAP_POSTED:
-		return SIO_POSTED_C(1u << (how & 31), take8() % 40, take8(), take8() & how);
+	case SIO_MAP_KICK:
+		return SIO_POSTED_C(1u << (how & 31), take8() % 40, take8(), take8() & how) |
+		       (how & 64 ? SIO_POSTED_IF_CLEAR : 0);
 	case SIO_MAP_SHADOW: return how % (SIO_MAX_SHADOWS + 1);
 	case SIO_MAP_CLOCK: return take32() | (uint64_t)(how % 36) << 32;
 	case SIO_MAP_DOORBELL: return (how & 3) | (uint64_t)(how >> 2 & 31) << 32;
@@ -268,9 +270,11 @@ static void write_ops(struct context *c)
 		struct sio_op *op = &c->slot->ops[i];
 		unsigned kind = 0;
 
-		op->code = take8() % 10;
+		op->code = take8() % 11;
 		if (op->code == 9)
 			op->code = SIO_OP_MAP;
+		if (op->code == 10)
+			op->code = SIO_OP_NOTIFY;
 		if (calm && (op->code == SIO_OP_MAP || op->code == SIO_OP_UNMAP))
 			op->code = SIO_OP_IRQ;
 		switch (op->code) {
@@ -280,6 +284,7 @@ static void write_ops(struct context *c)
 			op->arg = SIO_MAP_ARG(take8() % 3, kind, take8() % 70);
 			break;
 		case SIO_OP_IRQ: op->arg = take8() % 26; break;
+		case SIO_OP_NOTIFY: op->arg = take8() % 4; break;
 		default: op->arg = (uint32_t)take_num();
 		}
 		op->a = take_num();
@@ -508,6 +513,11 @@ static const struct vmmio_ops dev_ops = {
 	.device_id = 2, .n_queues = 2, .notify = dev_notify, .reset = dev_reset
 };
 
+void io_kick(struct domain *d)
+{
+	d->kicked = true;
+}
+
 void io_signal(void *ctx, unsigned w)
 {
 	CHECK(w < 2);
@@ -564,7 +574,7 @@ static void claim(void)
 	d->mmio[d->n_mmio++] = (struct mmio_range){ 0xe0000000u, 0x200, OWNER(HOME_FIRMWARE, 3) };
 	d->mmio[d->n_mmio++] = (struct mmio_range){ 0xe0000200u, 0x200, OWNER(HOME_IOEMU, 4) };
 	for (unsigned n = take8() & 15; n; n--) {
-		unsigned kind = 1 + take8() % 4,
+		unsigned pick = take8(), kind = pick & 0x80 ? SIO_MAP_KICK : 1 + pick % 4,
 			 space = take8() & 3 ? SIO_SPACE_PIO : SIO_SPACE_MMIO;
 		uint64_t base = take8() & 63, c = take_c(kind);
 		struct home *h =
@@ -671,6 +681,7 @@ static void invariants(void)
 			CHECK(h->model_name[i][16] == 0);
 		for (unsigned i = 0; i < N_GSI; i++)
 			CHECK(h->irq_level[i] <= 1 && dom->gsi_level[i] <= 1);
+		CHECK(!h->inside);
 		for (unsigned i = 0; i <= N_VCPUS; i++)
 			CHECK(!h->ctx[i].forwarding && !h->ctx[i].entered_ns);
 	}

@@ -397,6 +397,12 @@ static void req_fast_many(void)
 	flush();
 }
 
+static void req_notify_window(void)
+{
+	op3(SIO_OP_NOTIFY, 99, 0, 0, 0);
+	flush();
+}
+
 static void req_rom_ram(void)
 {
 	claim_memory();

@@ -7,7 +7,7 @@ image.py RAW OUT
 import struct
 import sys
 
-ABI_VERSION = 2
+ABI_VERSION = 3
 
 
 def note(version=ABI_VERSION):

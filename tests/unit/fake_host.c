@@ -168,7 +168,8 @@ void fake_init(struct fake *f)
 	f->ram = calloc(1, FAKE_RAM_SIZE);
 	assert_non_null(f->ram);
 	f->wall_base_ns = 1700000000ull * 1000000000ull;
-	f->fast = 1u << DEV_POSTED | 1u << DEV_SHADOW | 1u << DEV_CLOCK | 1u << DEV_READTHROUGH;
+	f->fast = 1u << DEV_POSTED | 1u << DEV_KICK | 1u << DEV_SHADOW | 1u << DEV_CLOCK |
+		  1u << DEV_READTHROUGH;
 	f->fast |= 1u << (getenv("FAKE_FAST") ? DEV_DOORBELL : DEV_FIFO);
 }
 
@@ -298,8 +299,12 @@ static bool posted(const struct dev_host *h, const struct dev_access *a, uint32_
 		if (there && o->kind == DEV_SHADOW && a->offset < o->offset + o->len &&
 		    o->offset < a->offset + a->size)
 			*stale |= 1u << i;
-		if (there && o->kind == DEV_POSTED && a->offset >= o->offset &&
-		    a->offset + a->size <= o->offset + o->len && !(a->data & o->not_if))
+		if (o->if_clear &&
+		    (!(h->shadow[o->own] & VALID) || (uint32_t)h->shadow[o->own] & a->data))
+			continue;
+		if (there && (o->kind == DEV_POSTED || o->kind == DEV_KICK) &&
+		    a->offset >= o->offset && a->offset + a->size <= o->offset + o->len &&
+		    !(a->data & o->not_if))
 			p = o;
 	}
 	if (!p || !a->write)

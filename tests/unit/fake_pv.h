@@ -135,8 +135,12 @@ static inline void fake_pv_init(struct fake_pv *p)
 	p->mem.r[2].ro = true;
 	p->mem.n = 3;
 	p->host = (struct vmmio_host){ &p->mem, fake_pv_signal, fake_pv_message, p };
-	p->env = (struct pv_env){ fake_pv_alloc, fake_pv_gpa, fake_pv_read,
-				  fake_pv_write, fake_pv_log, p };
+	p->env = (struct pv_env){ .alloc = fake_pv_alloc,
+				  .gpa = fake_pv_gpa,
+				  .mmio_read = fake_pv_read,
+				  .mmio_write = fake_pv_write,
+				  .log = fake_pv_log,
+				  .ctx = p };
 }
 
 static inline void fake_pv_free(struct fake_pv *p)

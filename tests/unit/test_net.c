@@ -164,6 +164,47 @@ static void test_send(void **state)
 	card_close(&c);
 }
 
+static uint64_t late_window;
+static uint32_t late_queues;
+
+static void note_notify(void *ctx, uint64_t window, uint32_t queue)
+{
+	late_window = window;
+	late_queues |= 1u << queue;
+}
+
+/* Where the host notifies when the entry is over: nothing is sent within it, and an event says that it was. */
+static void test_send_late(void **state)
+{
+	uint8_t buf[MAX];
+	uint64_t v = VIRTIO_NET_TX;
+	struct out o[3];
+	struct card c;
+	unsigned i;
+
+	stream_open(&c, "");
+	c.pv.env.notify = note_notify;
+	memcpy(c.pv.ram + RAM_A, pattern, sizeof(pattern));
+	for (i = 0; i < 3; i++)
+		assert_int_equal(net_send(&c.fe.net, frame(&o[i], RAM_A + i, 100 + i, 1)), 0);
+	late_queues = 0;
+	assert_false(virtio_net_service(&c.fe));
+	assert_true(late_queues == 1u << VIRTIO_NET_TX && late_window == c.fe.tx.window &&
+		    !o[0].done);
+	assert_int_equal(c.pv.notifies + c.pv.signals, 0);
+	vmmio_access(net_vmmio(c.be), VIRTIO_MMIO_QUEUE_NOTIFY, 4, true, &v);
+	/* All by one event. */
+	assert_int_equal(c.pv.signals, 1);
+	late_queues = 0;
+	assert_false(virtio_net_event(&c.fe));
+	assert_int_equal(late_queues, 0);
+	for (i = 0; i < 3; i++) {
+		assert_int_equal(peer_recv(&c, buf, sizeof(buf)), 100 + i);
+		assert_true(o[i].done == 1 && !o[i].err);
+	}
+	card_close(&c);
+}
+
 /* What the driver can't send never reaches the ring. */
 static void test_send_nonsense(void **state)
 {
@@ -760,14 +801,23 @@ static void test_two_domains(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_opts),          cmocka_unit_test(test_mac),
-		cmocka_unit_test(test_init),          cmocka_unit_test(test_send),
-		cmocka_unit_test(test_send_nonsense), cmocka_unit_test(test_receive),
-		cmocka_unit_test(test_receive_cost),  cmocka_unit_test(test_hostile_peer),
-		cmocka_unit_test(test_depth),         cmocka_unit_test(test_stalled_peer),
-		cmocka_unit_test(test_refuse),        cmocka_unit_test(test_budget),
-		cmocka_unit_test(test_link),          cmocka_unit_test(test_link_with_frame),
-		cmocka_unit_test(test_connect),       cmocka_unit_test(test_reset),
+		cmocka_unit_test(test_opts),
+		cmocka_unit_test(test_mac),
+		cmocka_unit_test(test_init),
+		cmocka_unit_test(test_send),
+		cmocka_unit_test(test_send_late),
+		cmocka_unit_test(test_send_nonsense),
+		cmocka_unit_test(test_receive),
+		cmocka_unit_test(test_receive_cost),
+		cmocka_unit_test(test_hostile_peer),
+		cmocka_unit_test(test_depth),
+		cmocka_unit_test(test_stalled_peer),
+		cmocka_unit_test(test_refuse),
+		cmocka_unit_test(test_budget),
+		cmocka_unit_test(test_link),
+		cmocka_unit_test(test_link_with_frame),
+		cmocka_unit_test(test_connect),
+		cmocka_unit_test(test_reset),
 		cmocka_unit_test(test_two_domains),
 	};
 
