@@ -6,7 +6,9 @@
  * 510h, data 511h, DMA address 514h-51Bh (big-endian), control structure FWCfgDmaAccess.  SeaBIOS
  * and u-boot take their platform data from here, Linux shows it in /sys/firmware/qemu_fw_cfg.
  *
- * All items are read-only; a DMA transfer is over when the write that starts it is.
+ * All items are read-only.  A DMA transfer is over when the write that starts it is, unless it is a long one (kernels):
+ * that goes on in slices, so that nobody waits for all of it, and the control word tells when it is over.  A write that
+ * starts another one ends it as an error.
  */
 #include <string.h>
 
@@ -28,6 +30,8 @@
 
 #define DIR_ENTRY 64u /* size 4, key 2, reserved 2 (big-endian), name 56 */
 
+#define DMA_SLICE (1u << 20)
+
 enum { R_CTL, R_DMA }; /* regions */
 
 struct item {
@@ -45,7 +49,10 @@ struct fwcfg {
 		uint32_t offset; /* at most the selected item's length; 0 if there is no such item */
 		uint32_t dma_hi; /* upper half of the DMA address register */
 		uint16_t key;    /* selector, without KEY_WRITE */
-		uint16_t pad;
+		uint8_t busy;    /* a transfer is under way: */
+		uint8_t pad[5];
+		uint64_t dma_cmd, dma_to;
+		uint32_t dma_left, pad2;
 	} state;
 };
 
@@ -106,15 +113,11 @@ static void read_data(struct fwcfg *d, uint8_t *buf, uint32_t len)
 	memset(buf + n, 0, len - n);
 }
 
-/* False, with nothing moved, unless the target is all guest RAM. */
 static bool dma_read_item(struct fwcfg *d, gpa_t to, uint32_t len)
 {
 	const uint8_t *src;
-	uint32_t n;
+	uint32_t n = take(d, len, &src);
 
-	if (!dev_dma_ok(&d->env, to, len))
-		return false;
-	n = take(d, len, &src);
 	if (n && !dev_dma_write(&d->env, to, src, n))
 		return false;
 	while (n < len) {
@@ -127,30 +130,71 @@ static bool dma_read_item(struct fwcfg *d, gpa_t to, uint32_t len)
 	return true;
 }
 
-static void dma_run(struct fwcfg *d, gpa_t at)
+static void dma_end(struct fwcfg *d, uint32_t error)
 {
-	uint8_t cmd[DMA_SIZE], result[4];
-	uint32_t control, len, error = DMA_ERROR;
-	const uint8_t *unused;
+	uint8_t result[4];
 
-	if (dev_dma_read(&d->env, at, cmd, sizeof(cmd))) {
-		gpa_t to = { (uint64_t)get_be32(cmd + 8) << 32 | get_be32(cmd + 12) };
-
-		control = get_be32(cmd);
-		len = get_be32(cmd + 4);
-		error = 0;
-		if (control & DMA_SELECT)
-			select_key(d, (uint16_t)(control >> 16));
-		if (control & DMA_READ)
-			error = dma_read_item(d, to, len) ? 0 : DMA_ERROR;
-		else if (control & DMA_WRITE)
-			error = DMA_ERROR;
-		else if (control & DMA_SKIP)
-			take(d, len, &unused);
-	}
+	d->state.busy = 0;
 	/* Nobody to tell if even this is not RAM. */
 	put_be32(result, error);
-	dev_dma_write(&d->env, at, result, sizeof(result));
+	dev_dma_write(&d->env, (gpa_t){ d->state.dma_cmd }, result, sizeof(result));
+}
+
+static void dma_slice(struct fwcfg *d)
+{
+	struct state *s = &d->state;
+	uint32_t n = s->dma_left < DMA_SLICE ? s->dma_left : DMA_SLICE;
+	bool ok = dma_read_item(d, (gpa_t){ s->dma_to }, n);
+
+	s->dma_to += n;
+	s->dma_left -= n;
+	if (!ok || !s->dma_left)
+		dma_end(d, ok ? 0 : DMA_ERROR);
+	else
+		dev_arm(&d->env, 0, dev_now_ns(&d->env));
+}
+
+static void fwcfg_timer(void *dev, unsigned timer)
+{
+	struct fwcfg *d = dev;
+
+	if (d->state.busy)
+		dma_slice(d);
+}
+
+static void dma_run(struct fwcfg *d, gpa_t at)
+{
+	struct state *s = &d->state;
+	uint8_t cmd[DMA_SIZE];
+	uint32_t control, len, error = 0;
+	const uint8_t *unused;
+
+	if (s->busy)
+		dma_end(d, DMA_ERROR);
+	s->dma_cmd = at.raw;
+	if (!dev_dma_read(&d->env, at, cmd, sizeof(cmd))) {
+		dma_end(d, DMA_ERROR);
+		return;
+	}
+	control = get_be32(cmd);
+	len = get_be32(cmd + 4);
+	s->dma_to = (uint64_t)get_be32(cmd + 8) << 32 | get_be32(cmd + 12);
+	s->dma_left = len;
+	if (control & DMA_SELECT)
+		select_key(d, (uint16_t)(control >> 16));
+	if (control & DMA_READ) {
+		/* All or nothing. */
+		s->busy = dev_dma_ok(&d->env, (gpa_t){ s->dma_to }, len);
+		error = s->busy ? 0 : DMA_ERROR;
+	} else if (control & DMA_WRITE) {
+		error = DMA_ERROR;
+	} else if (control & DMA_SKIP) {
+		take(d, len, &unused);
+	}
+	if (s->busy)
+		dma_slice(d);
+	else
+		dma_end(d, error);
 }
 
 static enum dev_rc access_ctl(struct fwcfg *d, struct dev_access *a)
@@ -319,13 +363,19 @@ static bool fwcfg_sane(const void *dev)
 {
 	const struct fwcfg *d = dev;
 
-	return !(d->state.key & KEY_WRITE) && d->state.offset <= selected(d)->len;
+	return !(d->state.key & KEY_WRITE) && d->state.offset <= selected(d)->len &&
+	       d->state.busy <= 1;
 }
 
 static int fwcfg_loaded(void *dev)
 {
-	if (fwcfg_sane(dev))
+	struct fwcfg *d = dev;
+
+	if (fwcfg_sane(dev)) {
+		if (d->state.busy)
+			dev_arm(&d->env, 0, dev_now_ns(&d->env));
 		return 0;
+	}
 	fwcfg_reset(dev);
 	return -1;
 }
@@ -353,6 +403,8 @@ const struct dev_class fwcfg_class = {
 	.reset = fwcfg_reset,
 	.access = fwcfg_access,
 	.burst = fwcfg_burst,
+	.timer = fwcfg_timer,
+	.n_timers = 1,
 	.loaded = fwcfg_loaded,
 	.sane = fwcfg_sane,
 };

@@ -200,6 +200,41 @@ static void test_dma(void **state)
 	assert_memory_equal(f->ram + 0x5000, uuid, 16);
 }
 
+/* A long one takes several entries; one that gets in its way ends it. */
+static void test_dma_long(void **state)
+{
+	struct fake *f = *state;
+	const uint32_t sel = (FWCFG_FILE_FIRST + 2) << 16 | SELECT, len = 7u << 20;
+	unsigned steps = 0;
+
+	memset(f->ram + 0x100000, 0xee, len + 1);
+	assert_int_equal(dma(f, sel | READ, len, 0x100000), sel | READ);
+	assert_memory_equal(f->ram + 0x100000, big, sizeof(big));
+	assert_int_equal(f->ram[0x100000 + len - 1], 0xee);
+	for (; rd32(f->ram + CMD) && steps < 10; steps++) {
+		fake_save_load(f);
+		fake_step(f, 1);
+	}
+	assert_in_range(steps, 1, 6);
+	assert_int_equal(rd32(f->ram + CMD), 0);
+	for (unsigned i = sizeof(big); i < len; i++)
+		if (f->ram[0x100000 + i])
+			fail_msg("byte %u is not 0", i);
+	assert_int_equal(f->ram[0x100000 + len], 0xee);
+
+	assert_int_equal(dma(f, sel | READ, len, 0x100000), sel | READ);
+	memcpy(f->ram + CMD + 16, f->ram + CMD, 16);
+	be32(f->ram + CMD + 16, sel | SKIP);
+	be32(f->ram + CMD + 20, 3);
+	fake_outl(f, DMA + 4, __builtin_bswap32(CMD + 16));
+	assert_int_equal(rd32(f->ram + CMD), ERROR);
+	assert_int_equal(rd32(f->ram + CMD + 16), 0);
+	f->ram[0x100000 + len - 1] = 0xee;
+	fake_step(f, 1000000);
+	assert_int_equal(f->ram[0x100000 + len - 1], 0xee);
+	assert_int_equal(fake_inb(f, DATA), big[3]);
+}
+
 static void test_dma_hostile(void **state)
 {
 	struct fake *f = *state;
@@ -316,6 +351,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_ports, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_directory, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_dma, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_dma_long, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_dma_hostile, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_reset_and_load, setup, teardown),
 		cmocka_unit_test(test_config),
