@@ -47,12 +47,15 @@ PROGRAMS = {
     'uart': (1,),
     'smp': (1, 2, 4),
     'net-e1000': (1,),
+    'net-rtl8139': (1,),
     'net-rtl8139c': (1,),
     'net-ne2k': (1,),
+    'net-ne2k-isa': (1,),
 }
 
 # Programs that have a card: a wire whose other end nobody takes.
-CARDS = {'net-e1000': 'e1000', 'net-rtl8139c': 'rtl8139c', 'net-ne2k': 'ne2k_pci'}
+CARDS = {'net-e1000': 'e1000', 'net-rtl8139': 'rtl8139', 'net-rtl8139c': 'rtl8139c', 'net-ne2k': 'ne2k_pci',
+         'net-ne2k-isa': 'ne2k_isa'}
 MAC = '52:54:00:00:00:07'
 
 # The first is what the others are compared with.

@@ -3,7 +3,7 @@
  * net-e1000.c - Intel 82540EM in loopback: rings to their edges, filters, masks, EEPROM and PHY (numbers of
  * sections: Intel 317453).  The other end of the cable is not there.
  */
-#include "rt.h"
+#include "net.h"
 
 #define CARD DEVFN(3, 0)
 #define MMIO 0xe0000000u
@@ -13,6 +13,7 @@ enum {
 	STATUS = 0x0008,
 	EERD = 0x0014,
 	MDIC = 0x0020,
+	VET = 0x0038,
 	ICR = 0x00c0,
 	ICS = 0x00c8,
 	IMS = 0x00d0,
@@ -27,11 +28,15 @@ enum {
 	TDLEN = 0x3808,
 	TDH = 0x3810,
 	TDT = 0x3818,
+	RXCSUM = 0x5000,
 	MTA = 0x5200,
 	RA = 0x5400,
+	VFTA = 0x5600,
 };
 
 #define CTRL_RST  0x04000000u
+#define CTRL_VME  0x40000000u
+#define RCTL_VFE  0x00040000u
 #define RCTL_BASE 0x00008042u /* EN, MAC loopback, BAM; buffers of 2048 */
 #define TCTL_EN   0x00000002u
 #define CMD       0x0bu /* EOP, IFCS, RS */
@@ -224,6 +229,181 @@ static void filters(void)
 	check("broadcast without BAM", get(RDH), 3);
 }
 
+/* Extended descriptors (3.3.5 to 3.3.7). */
+#define TUCMD_TCP 0x01u
+#define TUCMD_IP  0x02u
+#define CMD_TSE   0x04u
+#define CMD_VLE   0x40u
+#define DEXT      0x20u
+#define IXSM      0x01u
+#define TXSM      0x02u
+
+static unsigned tail;
+
+static void push(uint32_t addr, uint32_t high, uint32_t w2, uint32_t w3)
+{
+	tx[tail % N] = (struct desc){ addr, high, w2, w3 };
+	tail++;
+}
+
+static void context(unsigned proto, unsigned hdr, unsigned mss, unsigned cmd, unsigned data)
+{
+	unsigned field = L4 + (proto == TCP ? 16 : 6);
+
+	push(IP | (IP + 10) << 8 | (L4 - 1) << 16, L4 | field << 8,
+	     data | (DEXT | TUCMD_IP | cmd | (proto == TCP ? TUCMD_TCP : 0)) << 24,
+	     hdr << 8 | mss << 16);
+}
+
+static void piece(const uint8_t *p, unsigned len, unsigned cmd, unsigned popts)
+{
+	push((uint32_t)p, 0, len | 1u << 20 | (DEXT | cmd) << 24, popts << 8);
+}
+
+static bool go(void)
+{
+	set(TDT, tail % N);
+	return WAIT(tx[(tail - 1) % N].w3 & DD, 1000);
+}
+
+static void again(void)
+{
+	start(N - 1);
+	set(RXCSUM, 0x300);
+	tail = 0;
+}
+
+static void checksums(void)
+{
+	struct tally made = { 0 }, found = { 0 };
+
+	for (unsigned k = 0; k < 2; k++) {
+		unsigned proto = k ? UDP : TCP, len = ip_frame(out, proto, 333, 9);
+
+		again();
+		send((uint32_t)out, len);
+		tally(&found, rx[0].w3 & 0x6067, 0x63); /* both looked at: no error */
+		*l4_csum(out) ^= 1;
+		send((uint32_t)out, len);
+		tally(&found, rx[1].w3 & 0x6067, 0x2063);
+		out[IP + 8]--;
+		send((uint32_t)out, len);
+		tally(&found, rx[2].w3 & 0x4047, 0x4043);
+		again();
+		put16(out + IP + 10, 0);
+		put16(l4_csum(out), pseudo(out, len - L4));
+		context(proto, 0, 0, 0, 0);
+		piece(out, 20, 0x08, IXSM | TXSM); /* in two pieces, within a header */
+		piece(out + 20, len - 20, CMD, 0);
+		tally(&made, go(), true);
+		tally(&made, rx[0].w2 & 0xffff, len + 4);
+		tally(&made, ip_good(in), true);
+		tally(&made, l4_good(in), true);
+		piece(out, len, CMD, TXSM); /* by the same context, one alone */
+		tally(&made, go(), true);
+		tally(&made, get16(in + 2048 + IP + 10), 0);
+		tally(&made, l4_good(in + 2048), true);
+		/* Fields and ranges outside the frame are left alone. */
+		push(200 | 201 << 8, 202 | 203 << 8, (uint32_t)DEXT << 24, 0);
+		piece(out, 100, CMD, IXSM | TXSM);
+		tally(&made, go(), true);
+		tally(&made, memcmp(in + 2 * 2048, out, 100), 0);
+	}
+	check_all("checksums made", &made);
+	check_all("  and looked at", &found);
+}
+
+/* 250 bytes of data, 100 in a segment. */
+static void segments(void)
+{
+	struct tally p = { 0 };
+	unsigned len = ip_frame(out, TCP, 250, 3), at = 0;
+
+	put16(out + IP + 2, 0);
+	put16(out + IP + 10, 0);
+	put16(l4_csum(out), pseudo(out, 0));
+	for (unsigned k = 0; k < 2; k++) {
+		again();
+		context(TCP, L4 + 20, 100, CMD_TSE, 250);
+		if (k) { /* headers and data in pieces that do not fit */
+			piece(out, 33, CMD_TSE, IXSM | TXSM);
+			piece(out + 33, 50, CMD_TSE, 0);
+			piece(out + 83, len - 83, CMD | CMD_TSE, 0);
+		} else {
+			piece(out, len, CMD | CMD_TSE, IXSM | TXSM);
+		}
+		tally(&p, go(), true);
+		tally(&p, get(RDH), 3);
+		for (unsigned i = at = 0; i < 3; i++) {
+			unsigned n = i < 2 ? 100 : 50, seq = 0xfff0 + i * 100;
+			uint8_t *f = in + i * 2048;
+
+			tally(&p, rx[i].w2 & 0xffff, L4 + 20 + n + 4);
+			tally(&p, get16(f + IP + 2), 40 + n);
+			tally(&p, get16(f + IP + 4), 0x1234 + i);
+			tally(&p, get16(f + L4 + 4) << 16 | get16(f + L4 + 6), seq);
+			tally(&p, f[L4 + 13], i < 2 ? 0x10 : 0x19);
+			tally(&p, ip_good(f) && l4_good(f), true);
+			tally(&p, memcmp(f + L4 + 20, out + L4 + 20 + at, n), 0);
+			at += n;
+		}
+	}
+	check_all("a large send", &p);
+	again();
+	context(TCP, L4 + 20, 0, CMD_TSE, 250);
+	piece(out, len, CMD | CMD_TSE, IXSM | TXSM);
+	check("segments of no size end", go(), true);
+	check("  and go nowhere", get(RDH), 0);
+	context(TCP, 0, 100, CMD_TSE, 250);
+	piece(out, len, CMD | CMD_TSE, IXSM | TXSM);
+	check("no headers end", go(), true);
+	check("  and go nowhere", get(RDH), 0);
+	context(TCP, 255, 100, CMD_TSE, 250);
+	piece(out, 100, CMD | CMD_TSE, IXSM | TXSM);
+	check("less than its headers ends", go(), true);
+	check("  and goes nowhere", get(RDH), 0);
+	again();
+	context(TCP, L4 + 20, 100, CMD_TSE, 250);
+	piece(out, L4 + 20, CMD_TSE, IXSM | TXSM);
+	piece((uint8_t *)0xf0000000, 250, CMD | CMD_TSE, 0);
+	check("data outside RAM ends", go(), true);
+	check("  and goes nowhere", get(RDH), 0);
+	context(TCP, L4 + 20, 1400, CMD_TSE, 0xfffff);
+	for (unsigned i = 0; i < 4; i++)
+		piece(out, 0x4000, (i < 3 ? 0 : CMD) | CMD_TSE, IXSM | TXSM);
+	check("more than a datagram holds ends", go(), true);
+	again();
+	check("  and on", send((uint32_t)out, 100), true);
+}
+
+static void tags(void)
+{
+	start(N - 1);
+	tail = 0;
+	set(VET, 0x8100);
+	set(CTRL, get(CTRL) | CTRL_VME);
+	frame(0xff, 0xff, 100);
+	push((uint32_t)out, 0, 100 | (uint32_t)(CMD | CMD_VLE) << 24, 0x1234u << 16);
+	check("a tag put in and taken out", go(), true);
+	check("  length", rx[0].w2 & 0xffff, 104);
+	check("  it", rx[0].w3 >> 16 | (rx[0].w3 & 8) << 16, 0x81234);
+	check("  the rest", memcmp(in, out, 100), 0);
+	set(CTRL, get(CTRL) & ~CTRL_VME);
+	put16(out + 12, 0x8100);
+	put16(out + 14, 0x2345);
+	send((uint32_t)out, 100);
+	tail++;
+	check("left in: length", rx[1].w2 & 0xffff, 104);
+	check("  the frame", memcmp(in + 2048, out, 100), 0);
+	set(RCTL, RCTL_BASE | RCTL_VFE);
+	set(VFTA + (0x345 >> 5) * 4, 0);
+	send((uint32_t)out, 100);
+	check("filtered", get(RDH), 2);
+	set(VFTA + (0x345 >> 5) * 4, 1u << (0x345 & 31));
+	send((uint32_t)out, 100);
+	check("let through", get(RDH), 3);
+}
+
 static void masks(void)
 {
 	struct tally t = { 0 };
@@ -267,5 +447,8 @@ void run(void)
 	reset_values();
 	rings();
 	filters();
+	checksums();
+	segments();
+	tags();
 	masks();
 }

@@ -5,8 +5,14 @@
  */
 #include "rt.h"
 
-#define CARD  DEVFN(3, 0)
-#define BASE  0xc300u
+#ifdef ISA
+#define BASE 0x300u
+#define IRQ  3u
+#else
+#define CARD DEVFN(3, 0)
+#define BASE 0xc300u
+#define IRQ  11u
+#endif
 #define DATA  (BASE + 0x10)
 #define RESET (BASE + 0x1f)
 
@@ -40,7 +46,7 @@ enum {
 
 static uint8_t *const a = (uint8_t *)FREE_RAM;
 static uint8_t *const b = (uint8_t *)(FREE_RAM + 0x10000);
-static unsigned irq = 11;
+static unsigned irq = IRQ;
 
 static void set(unsigned r, uint8_t v)
 {
@@ -169,10 +175,15 @@ static void sending(void)
 
 void run(void)
 {
+#ifdef ISA
+	start(0x49);
+	check("id", get(10) | get(11) << 8, 'P' | 'p' << 8);
+#else
 	pci_write(DEVFN(1, 0), 0x60, 0x0b0b0b0b); /* all PIRQs */
 	pci_write(CARD, 0x10, BASE);
 	pci_write(CARD, 4, 0x0001);
 	check("id", pci_read(CARD, 0), 0x802910ec);
+#endif
 	remote();
 	sending();
 }
