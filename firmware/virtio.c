@@ -112,14 +112,23 @@ void pv_start(struct pc_io *io)
 	}
 }
 
+/* Frames whose end no event tells are looked at so much later, if nothing else happens before. */
+#define LAZY_NS SIO_POSTED_MAX_NS
+
 bool pv_service(void)
 {
-	bool more = false;
+	bool more = false, waits = false, due = fw.poll_ns <= fw.machine->now_ns;
 
 	for (unsigned i = 0; i < pv.n_disks; i++)
 		virtio_blk_service(pv.disk[i]);
-	for (unsigned i = 0; i < pv.n_nets; i++)
-		more |= virtio_net_service(pv.net[i]);
+	for (unsigned i = 0; i < pv.n_nets; i++) {
+		more |= due ? virtio_net_hurry(pv.net[i]) : virtio_net_service(pv.net[i]);
+		waits |= virtio_net_waits(pv.net[i]);
+	}
+	if (!waits)
+		fw.poll_ns = UINT64_MAX;
+	else if (fw.poll_ns == UINT64_MAX || due)
+		fw.poll_ns = fw.machine->now_ns + LAZY_NS;
 	return more;
 }
 

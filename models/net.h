@@ -38,7 +38,8 @@ struct net_tx {
 	const struct gpa_seg *seg; /* each of at least 1 byte */
 	uint16_t n_seg;            /* 1 to NET_MAX_SEGS */
 	uint16_t tag;              /* the front end's */
-	struct net_offload off;    /* only what net.features has */
+	bool lazy; /* its end may be told some milliseconds late, if nothing else happens */
+	struct net_offload off; /* only what net.features has */
 	/* Called once, from the host's loop, never from within net_send().  May send again. err: 0, or -1 if
 	 * the frame can't have gone out. */
 	void (*done)(void *owner, struct net_tx *tx, int err);

@@ -494,6 +494,7 @@ static void print_nets(struct domain *d, FILE *f)
 void stats_print(struct domain *d, FILE *f)
 {
 	uint64_t wall = domain_now_ns(d), comp_exits = 0, io_runs = 0, priv = 0, image = 0;
+	uint64_t mmio = 0, yields = 0;
 	double ns = tick_ns(d);
 	struct fast_stats fast;
 
@@ -502,8 +503,11 @@ void stats_print(struct domain *d, FILE *f)
 
 		if (!h)
 			continue;
-		for (unsigned i = 0; i <= d->n_vcpus; i++)
+		for (unsigned i = 0; i <= d->n_vcpus; i++) {
 			comp_exits += peek(&h->ctx[i].exits);
+			mmio += peek(&h->ctx[i].mmio_exits);
+			yields += peek(&h->ctx[i].hypercalls[SIO_HC_YIELD]);
+		}
 		io_runs += peek(&h->ctx[d->n_vcpus].hypercalls[SIO_HC_WAIT]);
 		priv += h->priv_size;
 		image += h->image_len;
@@ -519,8 +523,11 @@ void stats_print(struct domain *d, FILE *f)
 		"  \"firmware_resets\": %u,\n",
 		(unsigned long long)wall, ns, d->n_vcpus, d->resets, d->fw_resets);
 	print_exits(d, f);
-	fprintf(f, "  \"companion_exits\": %llu,\n  \"io_context_runs\": %llu,\n",
-		(unsigned long long)comp_exits, (unsigned long long)io_runs);
+	fprintf(f,
+		"  \"companion_exits\": %llu,\n  \"io_context_runs\": %llu,\n"
+		"  \"companion_mmio\": %llu,\n  \"companion_yields\": %llu,\n",
+		(unsigned long long)comp_exits, (unsigned long long)io_runs,
+		(unsigned long long)mmio, (unsigned long long)yields);
 	fprintf(f,
 		"  \"fast\": { \"posted\": %llu, \"batches\": %llu, \"flushes\": %llu, \"doorbells\": %llu,\n"
 		"    \"kicks\": %llu },\n",

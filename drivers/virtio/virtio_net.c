@@ -10,7 +10,8 @@
 
 #include "drivers/virtio/virtio_net.h"
 
-#define HDR sizeof(struct virtio_net_hdr)
+#define HDR  sizeof(struct virtio_net_hdr)
+#define LAZY 4u /* so many lazy frames that have gone are reported, and an event tells */
 #define LOOK_EVENTS \
 	32u /* events, all with frames, after which the registers are looked at anyway */
 
@@ -62,6 +63,7 @@ static int send(struct net *net, struct net_tx *tx)
 	tx->tag = (uint16_t)n;
 	vn->sent[n] = tx;
 	vn->n_sent++;
+	vn->n_eager += !tx->lazy;
 	if (vn->broken || !tx->n_seg || tx->n_seg > NET_MAX_SEGS)
 		return 0; /* the next poll ends it */
 
@@ -207,6 +209,7 @@ static void end(struct virtio_net *vn, unsigned n, int err)
 
 	vn->sent[n] = NULL;
 	vn->n_sent--;
+	vn->n_eager -= !tx->lazy;
 	tx->done(tx->owner, tx, err);
 }
 
@@ -217,6 +220,10 @@ static unsigned poll_tx(struct virtio_net *vn, unsigned budget)
 	int rc = 0;
 
 	if (!vn->n_sent)
+		return 0;
+	/* They wait for something to go along with. */
+	if (!vn->all && !vn->n_eager && !vn->broken && virtq_ready(&vn->tx) < LAZY &&
+	    !virtq_ready(&vn->rx))
 		return 0;
 	while (calls < budget && !vn->broken && (rc = virtq_next(&vn->tx, &n, &len)) > 0) {
 		end(vn, n, 0);
@@ -360,7 +367,9 @@ unsigned virtio_net_poll(struct virtio_net *vn, unsigned budget)
 {
 	unsigned done = poll_tx(vn, budget);
 
-	return done + poll_rx(vn, budget - done);
+	budget -= done;
+	vn->all |= virtq_ready(&vn->rx) > 0;
+	return done + poll_rx(vn, budget);
 }
 
 bool virtio_net_arm(struct virtio_net *vn)
@@ -372,8 +381,13 @@ bool virtio_net_arm(struct virtio_net *vn)
 	/* A model that refuses frames is not woken for more: the entry that was armed is used already. */
 	more = !vn->refused && virtq_arm(&vn->rx);
 	if (vn->tx.in_flight)
-		more |= virtq_arm(&vn->tx);
+		more |= virtq_arm_after(&vn->tx, vn->n_eager ? 1 : LAZY);
 	return more;
+}
+
+bool virtio_net_waits(const struct virtio_net *vn)
+{
+	return vn->n_sent && !vn->n_eager && !vn->broken;
 }
 
 bool virtio_net_service(struct virtio_net *vn)
@@ -386,17 +400,25 @@ bool virtio_net_service(struct virtio_net *vn)
 		n = virtio_net_poll(vn, budget);
 		budget -= n;
 	} while (budget && (n || virtio_net_arm(vn)));
+	vn->all = false;
 	return !budget;
+}
+
+bool virtio_net_hurry(struct virtio_net *vn)
+{
+	vn->all = true;
+	return virtio_net_service(vn);
 }
 
 bool virtio_net_event(struct virtio_net *vn)
 {
 	const struct pv_env *env = vn->rx.env;
-	uint16_t rx = vn->rx.last_used, tx = vn->tx.last_used;
-	bool more = virtio_net_service(vn);
+	/* Of what is there, was that worth an event?  Lazy frames alone say nothing of the link. */
+	bool told = virtq_ready(&vn->rx) || virtq_ready(&vn->tx) >= (vn->n_eager ? 1 : LAZY);
+	bool more = virtio_net_hurry(vn);
 	uint32_t status;
 
-	if ((rx != vn->rx.last_used || tx != vn->tx.last_used) && ++vn->events % LOOK_EVENTS)
+	if (told && ++vn->events % LOOK_EVENTS)
 		return more;
 	if (vn->broken)
 		return more;

@@ -4,7 +4,7 @@
  *
  * Out: net_send() puts a frame's segments on the ring, uncopied, and no more; virtio_net_service()
  * notifies once for all of them and takes back what the back end sent meanwhile.  An event is asked
- * for only while a frame stays in flight.
+ * for only while a frame stays in flight; for frames whose end may be told late, when several have gone.
  *
  * In: the back end fills small buffers in private memory; service shows each frame to the model's
  * receive() where it lies, or, if it spans several buffers, in one area where they are put together.
@@ -40,8 +40,9 @@ struct virtio_net {
 
 	struct virtio_net_slot_shared *slot;      /* [VIRTIO_NET_TX_DEPTH] */
 	struct net_tx *sent[VIRTIO_NET_TX_DEPTH]; /* private: whose slot; NULL: free */
-	unsigned n_sent;
-	bool want_room; /* a send() was turned down */
+	unsigned n_sent, n_eager;                 /* of them: without net_tx.lazy */
+	bool want_room;                           /* a send() was turned down */
+	bool all;                                 /* in this service: lazy frames too */
 
 	uint8_t *rx_buf;   /* [VIRTIO_NET_RX_DEPTH] of VIRTIO_NET_RX_BYTES */
 	uint8_t *assembly; /* [VIRTIO_NET_MAX_RX_FRAME] */
@@ -76,6 +77,10 @@ bool virtio_net_arm(struct virtio_net *vn);
  * True: there is more to do and no event will tell: call again soon, from the I/O context.  Costs a few
  * loads when idle. */
 bool virtio_net_service(struct virtio_net *vn);
+/* The same, lazy frames (net_tx.lazy) included, which service leaves alone while they are few. */
+bool virtio_net_hurry(struct virtio_net *vn);
+/* After service: there are frames of whose end no event may tell.  To be hurried after a while, if no event comes. */
+bool virtio_net_waits(const struct virtio_net *vn);
 /* For the window's event bit (sio_request.events): as service, and looks whether the link has changed
  * or the back end gave up.  The back end repeats its signal of a change until it was seen, so that
  * reading a register (an exit) is needed only after an event that brought no frame, and now and then. */

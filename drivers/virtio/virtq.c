@@ -156,6 +156,11 @@ bool virtq_kick_late(struct virtq *q)
 	return true;
 }
 
+uint16_t virtq_ready(const struct virtq *q)
+{
+	return (uint16_t)(__atomic_load_n(&q->used->idx, __ATOMIC_RELAXED) - q->last_used);
+}
+
 int virtq_next(struct virtq *q, unsigned *head, uint32_t *len)
 {
 	const struct virtq_used_elem *e;
@@ -185,14 +190,20 @@ void virtq_suppress(struct virtq *q)
 
 bool virtq_arm(struct virtq *q)
 {
+	return virtq_arm_after(q, 1);
+}
+
+bool virtq_arm_after(struct virtq *q, uint16_t n)
+{
 	uint16_t *event = virtq_used_event(q->avail, q->num);
+	uint16_t at = (uint16_t)(q->last_used + n - 1);
 
 	/* Armed for this very entry before, with the fence: whatever came since has signalled. */
-	if (__atomic_load_n(event, __ATOMIC_RELAXED) == q->last_used)
-		return __atomic_load_n(&q->used->idx, __ATOMIC_RELAXED) != q->last_used;
-	__atomic_store_n(event, q->last_used, __ATOMIC_RELAXED);
+	if (__atomic_load_n(event, __ATOMIC_RELAXED) == at)
+		return virtq_ready(q) >= n;
+	__atomic_store_n(event, at, __ATOMIC_RELAXED);
 	/* used_event before used->idx; pairs with the device's fence between its store of used->idx and
 	 * its load of used_event, so that either it signals or this load sees the entry. */
 	__atomic_thread_fence(__ATOMIC_SEQ_CST);
-	return __atomic_load_n(&q->used->idx, __ATOMIC_RELAXED) != q->last_used;
+	return virtq_ready(q) >= n;
 }

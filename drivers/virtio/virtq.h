@@ -47,6 +47,8 @@ void virtq_add(struct virtq *q, unsigned head);
 bool virtq_kick(struct virtq *q);
 /* The same once the host's entry is over, where the host can do that. */
 bool virtq_kick_late(struct virtq *q);
+/* How many used entries virtq_next() would give; nonsense if the device writes nonsense. */
+uint16_t virtq_ready(const struct virtq *q);
 /* The next used entry: 1, 0 (none) or -1 (nonsense: an id that isn't in flight). */
 int virtq_next(struct virtq *q, unsigned *head, uint32_t *len);
 /* No event for used entries, until the next arm. */
@@ -54,5 +56,7 @@ void virtq_suppress(struct virtq *q);
 /* Asks for an event at the next used entry.  True if one has come already: go on with virtq_next(),
  * there may be no event. */
 bool virtq_arm(struct virtq *q);
+/* The same at the n-th next one.  True: so many have come. */
+bool virtq_arm_after(struct virtq *q, uint16_t n);
 
 #endif

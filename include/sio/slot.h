@@ -159,7 +159,7 @@ enum sio_map_kind {
 
 #define SIO_MAX_RANGES    128u
 #define SIO_MAX_MODELS    64u
-#define SIO_MAX_FAST      128u
+#define SIO_MAX_FAST      224u
 #define SIO_MAX_SHADOWS   32u
 #define SIO_MAX_DOORBELLS 16u
 #define SIO_MAX_POSTED    170u

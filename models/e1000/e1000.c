@@ -156,20 +156,6 @@ static uint64_t earlier(uint64_t a, uint64_t b)
 	return a < b ? a : b;
 }
 
-void e1000_settle(struct e1000 *d)
-{
-	struct e1000_state *s = &d->state;
-
-	arm(d, T_RX, earlier(s->rx_packet_ns, s->rx_absolute_ns));
-	arm(d, T_TX, earlier(s->tx_packet_ns, s->tx_absolute_ns));
-	arm(d, T_AN, s->an_ns);
-	arm(d, T_KICK, d->kick ? dev_now_ns(&d->env) : E1000_NEVER);
-	update_line(d);
-	/* A write that takes the line back is to be through when STATUS was read. */
-	dev_shadow(&d->env, S_STATUS, get(d, STATUS), !s->line);
-	dev_shadow(&d->env, S_CAUSES, s->starved ? ~0u : get(d, ICR), true);
-}
-
 static void rx_expire(struct e1000 *d)
 {
 	d->state.rx_packet_ns = d->state.rx_absolute_ns = E1000_NEVER;
@@ -180,6 +166,24 @@ static void tx_expire(struct e1000 *d)
 {
 	d->state.tx_packet_ns = d->state.tx_absolute_ns = E1000_NEVER;
 	cause(d, ICR_TXDW);
+}
+
+void e1000_settle(struct e1000 *d)
+{
+	struct e1000_state *s = &d->state;
+
+	/* A delayed report goes along with an interrupt that comes anyway. */
+	if ((get(d, ICR) & get(d, IMS)) &&
+	    earlier(s->tx_packet_ns, s->tx_absolute_ns) != E1000_NEVER)
+		tx_expire(d);
+	arm(d, T_RX, earlier(s->rx_packet_ns, s->rx_absolute_ns));
+	arm(d, T_TX, earlier(s->tx_packet_ns, s->tx_absolute_ns));
+	arm(d, T_AN, s->an_ns);
+	arm(d, T_KICK, d->kick ? dev_now_ns(&d->env) : E1000_NEVER);
+	update_line(d);
+	/* A write that takes the line back is to be through when STATUS was read. */
+	dev_shadow(&d->env, S_STATUS, get(d, STATUS), !s->line);
+	dev_shadow(&d->env, S_CAUSES, s->starved ? ~0u : get(d, ICR), true);
 }
 
 static void e1000_timer(void *dev, unsigned id)

@@ -176,7 +176,8 @@ struct tx_pkt {
 	uint8_t split; /* TSE: the headers are in hdr, the rest is payload */
 	uint8_t drop;  /* goes nowhere */
 	uint8_t cmd, popts, cso, css;
-	uint8_t pad[2];
+	uint8_t delay; /* IDE of its last descriptor */
+	uint8_t pad;
 	uint8_t hdr[TX_HDR];
 	struct gpa_seg seg[TX_SEGS];
 	uint8_t buf[TX_BUF]; /* what was in more pieces than fit */

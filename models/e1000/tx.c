@@ -375,7 +375,12 @@ static void emit(struct e1000 *d, struct tx_slot *s, uint32_t hl, uint32_t n,
 		n = 0;
 	}
 	off.hdr_len = off.gso ? (uint16_t)hl : 0;
-	s->tx = (struct net_tx){ .seg = s->seg, .off = off, .done = sent, .owner = d };
+	/* The guest lets its report wait for others. */
+	s->tx = (struct net_tx){ .seg = s->seg,
+				 .lazy = get(d, TIDV) && (p->delay || !p->eop),
+				 .off = off,
+				 .done = sent,
+				 .owner = d };
 	s->done = s->buf = false;
 	s->n_desc = 0;
 	if (hl)
@@ -671,6 +676,7 @@ static void data(struct e1000 *d, const uint8_t *b)
 		len |= (uint32_t)(b[10] & 15) << 16;
 	p->n_desc++;
 	p->eop = b[11] & CMD_EOP;
+	p->delay = b[11] & CMD_IDE ? 1 : 0;
 	append(d, addr, len);
 }
 

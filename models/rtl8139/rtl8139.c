@@ -118,19 +118,48 @@ static const struct dev_region regions[] = {
 	[R_CFG] = { "cfg", DEV_PCICFG, 0, PCI_CFG_SIZE, SIZES },
 };
 
-/* Addresses of frames to come, and in C mode how far the ring has been read.  Not ISR and IMR, as in the NE2000.  TPPoll
- * kicks: frames are fetched while the guest goes on.  Not TSD, which Linux's 8139too reads back at once. */
-#define FAST(r)                                                                                 \
-	{ .kind = DEV_POSTED, .region = r, .offset = TSAD0, .len = 16, .own = DEV_NO_SHADOW },  \
-		{ .kind = DEV_POSTED,                                                           \
-		  .region = r,                                                                  \
-		  .offset = CAPR,                                                               \
-		  .len = 2,                                                                     \
-		  .own = DEV_NO_SHADOW },                                                       \
-	{                                                                                       \
-		.kind = DEV_KICK, .region = r, .offset = TPPOLL, .len = 1, .own = DEV_NO_SHADOW \
+/* Late: addresses of frames to come, and in C mode how far the ring has been read; acknowledgements while INTA# is not
+ * asserted, which they would have to take back, and no frame waits for what they bring along.  Not IMR, as in the
+ * NE2000.  TPPoll kicks: frames are fetched while the guest goes on.  Not TSD, which Linux's 8139too reads back at once.
+ *
+ * Without the model: reads that drivers make of memory in each interrupt, in C mode for each frame.  ISR is read
+ * from the card while that makes it look at its descriptors again. */
+enum { S_ISR, S_IMR, S_CR, S_TSD, S_WANTED = S_TSD + 4 };
+#define DIRTY(s) (1u << (s))
+#define LATE(r)                                                                                \
+	{ .kind = DEV_POSTED, .region = r, .offset = TSAD0, .len = 16, .own = DEV_NO_SHADOW }, \
+		{ .kind = DEV_POSTED,                                                          \
+		  .region = r,                                                                 \
+		  .offset = CAPR,                                                              \
+		  .len = 2,                                                                    \
+		  .dirties = DIRTY(S_ISR) | DIRTY(S_CR),                                       \
+		  .own = DEV_NO_SHADOW },                                                      \
+	{                                                                                      \
+		.kind = DEV_KICK, .region = r, .offset = TPPOLL, .len = 1,                     \
+		.dirties = DIRTY(S_ISR), .own = DEV_NO_SHADOW, .not_if = TPPOLL_SWINT          \
 	}
-static const struct dev_fast fast[] = { FAST(R_IO), FAST(R_MEM) };
+#define SHADOW(off, n)                                                       \
+	{                                                                    \
+		.kind = DEV_SHADOW, .region = R_MEM, .offset = off, .len = n \
+	}
+static const struct dev_fast fast[] = {
+	[S_ISR] = SHADOW(ISR, 2),
+	[S_IMR] = SHADOW(IMR, 2),
+	[S_CR] = SHADOW(CR, 1),
+	[S_TSD] = SHADOW(TSD0, 4),
+	SHADOW(TSD0 + 4, 4),
+	SHADOW(TSD0 + 8, 4),
+	SHADOW(TSD0 + 12, 4),
+	[S_WANTED] = { .kind = DEV_SHADOW }, /* all ones: an acknowledgement is wanted at once */
+	LATE(R_IO),
+	LATE(R_MEM),
+	{ .kind = DEV_POSTED,
+	  .region = R_MEM,
+	  .offset = ISR,
+	  .len = 2,
+	  .own = S_WANTED,
+	  .if_clear = true },
+};
 
 static void update_line(struct rtl8139 *d)
 {
@@ -164,6 +193,20 @@ bool rtl_desc(struct rtl8139 *d, uint64_t base, unsigned n, uint32_t desc[4])
 	for (unsigned i = 0; i < 4; i++)
 		desc[i] = pci_cfg_get32(raw, i * 4);
 	return true;
+}
+
+/* At the end of each entry. */
+void rtl_settle(struct rtl8139 *d)
+{
+	struct rtl_state *s = &d->state;
+
+	s->reg[CR] = (uint8_t)((s->reg[CR] & ~CR_BUFE) | (rtl_rx_empty(d) ? CR_BUFE : 0));
+	dev_shadow(&d->env, S_ISR, reg16(d, ISR), !d->held);
+	dev_shadow(&d->env, S_IMR, reg16(d, IMR), true);
+	dev_shadow(&d->env, S_CR, s->reg[CR], true);
+	for (unsigned i = 0; i < 4; i++)
+		dev_shadow(&d->env, S_TSD + i, reg32(d, TSD0 + i * 4), !cplus(d));
+	dev_shadow(&d->env, S_WANTED, s->line || d->held ? ~0u : 0, true);
 }
 
 /* The guest gives descriptors back without a word, and is only looked at when a frame waits for one. */
@@ -244,8 +287,6 @@ static void refresh(struct rtl8139 *d, const struct dev_access *a)
 	uint8_t *reg = d->state.reg;
 	unsigned all = 0;
 
-	if (pci_cfg_hits(a, CR, 1))
-		reg[CR] = (uint8_t)((reg[CR] & ~CR_BUFE) | (rtl_rx_empty(d) ? CR_BUFE : 0));
 	if (pci_cfg_hits(a, TCTR, 4))
 		set_reg(d, TCTR, (uint32_t)((dev_now_ns(&d->env) - d->state.tctr_ns) / TICK_NS), 4);
 	if (pci_cfg_hits(a, CR9346, 1))
@@ -474,6 +515,7 @@ static enum dev_rc rtl_access(void *dev, struct dev_access *a)
 		reg_write(d, a);
 	else
 		reg_read(d, a);
+	rtl_settle(d);
 	return DEV_OK;
 }
 
@@ -491,6 +533,7 @@ static void rtl_timer(void *dev, unsigned id)
 		set_timer(d);
 		rtl_interrupt(d, ISR_TIMEOUT);
 	}
+	rtl_settle(d);
 }
 
 static void link_changed(void *owner)
@@ -501,6 +544,7 @@ static void link_changed(void *owner)
 		return;
 	d->state.link = rtl_link(d);
 	link_event(d);
+	rtl_settle(d);
 }
 
 static void rtl_reset(void *dev)
@@ -519,6 +563,7 @@ static void rtl_reset(void *dev)
 	s->link = rtl_link(d);
 	soft_reset(d);
 	place(d);
+	rtl_settle(d);
 }
 
 static int rtl_init(void *dev, const struct dev_env *env, const void *cfg)
@@ -604,6 +649,7 @@ static int rtl_loaded(void *dev)
 	if (rtl_rx_left(d))
 		rtl_poll_soon(d);
 	rtl_tx_run(d);
+	rtl_settle(d);
 	return 0;
 }
 

@@ -233,6 +233,7 @@ void rtl_bus_error(struct rtl8139 *d); /* a cycle of ours found no target */
 bool rtl_link(const struct rtl8139 *d);
 /* Reads a descriptor at base: 4 words. */
 bool rtl_desc(struct rtl8139 *d, uint64_t base, unsigned n, uint32_t desc[4]);
+void rtl_settle(struct rtl8139 *d);    /* what is read without the model is as it is now */
 void rtl_poll_soon(struct rtl8139 *d); /* looks at descriptors again, ever less often */
 
 /* tx.c */

@@ -335,6 +335,7 @@ bool rtl_receive(void *owner, const uint8_t *frame, size_t len, const struct net
 		d->poll_ns = 0;
 		rtl_poll_soon(d);
 	}
+	rtl_settle(d);
 	return taken;
 }
 

@@ -344,6 +344,8 @@ static void send(struct rtl_slot *s)
 	if (!s->mss)
 		s->tx.n_seg = s->n_seg;
 	s->out = true;
+	/* Of what its driver learns when it looks at memory next. */
+	s->tx.lazy = s->queue != Q_C && !s->mss;
 	if (net_send(d->net, &s->tx))
 		s->out = false;
 	else if (!s->mss)
@@ -407,6 +409,7 @@ static void done(void *owner, struct net_tx *tx, int err)
 		finish(s, END_OK);
 	}
 	rtl_tx_run(d);
+	rtl_settle(d);
 }
 
 /* C mode: starts descriptor n if it waits. False: not now. */
@@ -566,6 +569,7 @@ void rtl_tsd_write(struct rtl8139 *d, unsigned n, uint32_t v)
 void rtl_sent_room(void *owner)
 {
 	rtl_tx_run(owner);
+	rtl_settle(owner);
 }
 
 bool rtl_tx_sane(const struct rtl8139 *d)

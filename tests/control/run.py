@@ -145,7 +145,7 @@ STATS = {
     'firmware_resets': int,
     'guest_exits': {k: int for k in ('pio_read', 'pio_write', 'mmio_read', 'mmio_write', 'signal', 'triple_fault', 'other',
                                      'unclaimed')},
-    'companion_exits': int, 'io_context_runs': int,
+    'companion_exits': int, 'io_context_runs': int, 'companion_mmio': int, 'companion_yields': int,
     'fast': {k: int for k in ('posted', 'batches', 'flushes', 'doorbells', 'kicks')},
     'models': {str: {'home': str, 'requests': int, 'bytes': int, 'median_ns': int, 'p99_ns': int,
                      'total_ns': int, 'shadowed': int, 'histogram': [[NUM]]}},

@@ -377,9 +377,9 @@ static void fe_send(unsigned n)
 
 	if (fe.flying[n])
 		return;
-	fe.tx[n] = (struct net_tx){ .seg = seg,
-				    .n_seg = u8(fe.in) % (NET_MAX_SEGS + 2),
-				    .done = fe_done };
+	fe.tx[n] = (struct net_tx){
+		.seg = seg, .n_seg = u8(fe.in) % (NET_MAX_SEGS + 2), .lazy = n & 1, .done = fe_done
+	};
 	fe.flying[n] = !net_send(&fe.vn.net, &fe.tx[n]);
 }
 

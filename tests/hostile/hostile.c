@@ -392,7 +392,7 @@ static void req_fast_filter(void)
 
 static void req_fast_many(void)
 {
-	for (unsigned i = 0; i < 200; i++)
+	for (unsigned i = 0; i <= SIO_MAX_FAST; i++)
 		op3(SIO_OP_MAP, SIO_MAP_ARG(SIO_SPACE_PIO, SIO_MAP_POSTED, 1), 0x1000 + i, 1, 0);
 	flush();
 }

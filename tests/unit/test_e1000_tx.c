@@ -296,6 +296,19 @@ static void tx_interrupts(void **state)
 	fake_step(&f, 1);
 	assert_true(line());
 	assert_int_equal(rd(ICR), ICR_TXDW | ICR_TXQE);
+	/* It goes along with another one, if that is let through. */
+	legacy(TXBUF, 100, EOP | IFCS | RS | IDE);
+	go();
+	fake_net_run(&net);
+	wr(IMC, ICR_RXO);
+	wr(ICS, ICR_RXO);
+	assert_false(line());
+	wr(IMS, ICR_RXO);
+	assert_true(line());
+	assert_int_equal(rd(ICR), ICR_TXDW | ICR_TXQE | ICR_RXO);
+	fake_step(&f, 1000000);
+	assert_false(line());
+	wr(IMC, ICR_RXO);
 	legacy(TXBUF, 100, EOP | IFCS | RS | IDE);
 	go();
 	fake_net_run(&net);

@@ -205,6 +205,62 @@ static void test_send_late(void **state)
 	card_close(&c);
 }
 
+/* Frames that nobody waits for: no event tells of their end before there are four, and nobody looks; others' end is told at
+ * once. */
+static void test_send_lazy(void **state)
+{
+	static const struct {
+		unsigned n, eager, signals;
+	} f[] = { { 1, 0, 0 }, { 3, 0, 0 }, { 4, 0, 1 }, { 5, 0, 1 }, { 1, 1, 1 }, { 2, 1, 1 } };
+	uint64_t v = VIRTIO_NET_TX;
+	uint8_t buf[MAX];
+	struct out o[5];
+	struct card c;
+	unsigned i, k, done;
+
+	stream_open(&c, "");
+	c.pv.env.notify = note_notify;
+	memcpy(c.pv.ram + RAM_A, pattern, sizeof(pattern));
+	for (i = 0; i < sizeof(f) / sizeof(f[0]); i++) {
+		assert_false(virtio_net_waits(&c.fe));
+		for (k = 0; k < f[i].n; k++) {
+			frame(&o[k], RAM_A + k, 100 + k, 1);
+			o[k].tx.lazy = k >= f[i].eager;
+			assert_int_equal(net_send(&c.fe.net, &o[k].tx), 0);
+		}
+		c.pv.signals = 0;
+		assert_false(virtio_net_service(&c.fe));
+		assert_int_equal(virtio_net_waits(&c.fe), !f[i].eager);
+		vmmio_access(net_vmmio(c.be), VIRTIO_MMIO_QUEUE_NOTIFY, 4, true, &v);
+		assert_int_equal(c.pv.signals, f[i].signals);
+		for (k = done = 0; k < f[i].n; k++) {
+			assert_int_equal(peer_recv(&c, buf, sizeof(buf)), 100 + k);
+			done += o[k].done;
+		}
+		assert_int_equal(done, 0);
+		assert_false(virtio_net_service(&c.fe));
+		assert_int_equal(o[0].done, f[i].signals);
+		if (!f[i].signals)
+			assert_false(virtio_net_hurry(&c.fe));
+		for (k = 0; k < f[i].n; k++)
+			assert_true(o[k].done == 1 && !o[k].err);
+	}
+	/* A frame that comes in takes the report along. */
+	frame(&o[0], RAM_A, 100, 1);
+	o[0].tx.lazy = true;
+	assert_int_equal(net_send(&c.fe.net, &o[0].tx), 0);
+	virtio_net_service(&c.fe);
+	vmmio_access(net_vmmio(c.be), VIRTIO_MMIO_QUEUE_NOTIFY, 4, true, &v);
+	virtio_net_service(&c.fe);
+	assert_int_equal(o[0].done, 0);
+	peer_send(&c, pattern, 200);
+	net_ready(c.be);
+	virtio_net_service(&c.fe);
+	assert_int_equal(o[0].done, 1);
+	assert_false(virtio_net_waits(&c.fe));
+	card_close(&c);
+}
+
 /* What the driver can't send never reaches the ring. */
 static void test_send_nonsense(void **state)
 {
@@ -569,6 +625,29 @@ static void test_link_with_frame(void **state)
 	card_close(&c);
 }
 
+/* A lazy frame that has gone does not hide that the link has. */
+static void test_link_with_lazy(void **state)
+{
+	uint64_t v = VIRTIO_NET_TX;
+	struct out o;
+	struct card c;
+
+	stream_open(&c, "");
+	c.pv.env.notify = note_notify;
+	frame(&o, RAM_A, 100, 1);
+	o.tx.lazy = true;
+	assert_int_equal(net_send(&c.fe.net, &o.tx), 0);
+	virtio_net_service(&c.fe);
+	vmmio_access(net_vmmio(c.be), VIRTIO_MMIO_QUEUE_NOTIFY, 4, true, &v);
+	close(c.peer);
+	c.peer = -1;
+	while (busy(&c))
+		net_ready(c.be);
+	virtio_net_event(&c.fe);
+	assert_true(o.done == 1 && !c.fe.net.link);
+	card_close(&c);
+}
+
 static void test_connect(void **state)
 {
 	struct sockaddr_un sa = { .sun_family = AF_UNIX };
@@ -801,24 +880,16 @@ static void test_two_domains(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_opts),
-		cmocka_unit_test(test_mac),
-		cmocka_unit_test(test_init),
-		cmocka_unit_test(test_send),
-		cmocka_unit_test(test_send_late),
-		cmocka_unit_test(test_send_nonsense),
-		cmocka_unit_test(test_receive),
-		cmocka_unit_test(test_receive_cost),
-		cmocka_unit_test(test_hostile_peer),
-		cmocka_unit_test(test_depth),
-		cmocka_unit_test(test_stalled_peer),
-		cmocka_unit_test(test_refuse),
-		cmocka_unit_test(test_budget),
-		cmocka_unit_test(test_link),
-		cmocka_unit_test(test_link_with_frame),
-		cmocka_unit_test(test_connect),
-		cmocka_unit_test(test_reset),
-		cmocka_unit_test(test_two_domains),
+		cmocka_unit_test(test_opts),           cmocka_unit_test(test_mac),
+		cmocka_unit_test(test_init),           cmocka_unit_test(test_send),
+		cmocka_unit_test(test_send_late),      cmocka_unit_test(test_send_lazy),
+		cmocka_unit_test(test_send_nonsense),  cmocka_unit_test(test_receive),
+		cmocka_unit_test(test_receive_cost),   cmocka_unit_test(test_hostile_peer),
+		cmocka_unit_test(test_depth),          cmocka_unit_test(test_stalled_peer),
+		cmocka_unit_test(test_refuse),         cmocka_unit_test(test_budget),
+		cmocka_unit_test(test_link),           cmocka_unit_test(test_link_with_frame),
+		cmocka_unit_test(test_link_with_lazy), cmocka_unit_test(test_connect),
+		cmocka_unit_test(test_reset),          cmocka_unit_test(test_two_domains),
 	};
 
 	fill(pattern, sizeof(pattern), 1);

@@ -1222,6 +1222,48 @@ static void cp_full(void **state)
 	isr(ISR_RER);
 }
 
+/* Bit 63 of the entry for which ISR is read, or written, without the model. */
+static bool isr_fast(enum dev_fast_kind kind)
+{
+	const struct dev_class *c = &rtl8139_class;
+	bool found = false, fast = false;
+
+	for (unsigned i = 0; i < c->n_fast; i++)
+		if (c->fast[i].kind == kind && c->fast[i].offset == ISR) {
+			found = true;
+			fast = kind == DEV_SHADOW ? card->shadow[i] >> 63 :
+						    !(uint32_t)card->shadow[c->fast[i].own];
+		}
+	assert_true(found);
+	return fast;
+}
+
+/* ISR is read from the card while a frame waits for descriptors; written to it while the line is up, too. */
+static void cp_fast(void **state)
+{
+	uint8_t buf[100];
+
+	start_cp(1, 0);
+	assert_true(isr_fast(DEV_SHADOW) && isr_fast(DEV_POSTED));
+	frame(buf, sizeof(buf), 0);
+	assert_true(fake_net_feed(&net, buf, sizeof(buf), NULL));
+	assert_true(isr_fast(DEV_SHADOW) && !isr_fast(DEV_POSTED));
+	w16(IMR, 0);
+	assert_true(isr_fast(DEV_SHADOW) && isr_fast(DEV_POSTED));
+	isr(ISR_ROK);
+	assert_false(fake_net_feed(&net, buf, sizeof(buf), NULL));
+	assert_false(isr_fast(DEV_SHADOW) || isr_fast(DEV_POSTED));
+	desc(RXD, 0, OWN | EOR | 1536, 0, RXBUF);
+	isr(ISR_RXOVW);
+	assert_true(isr_fast(DEV_SHADOW) && isr_fast(DEV_POSTED));
+	send_cp(0, FS | LS, 0, TXBUF, 60);
+	w8(TPPOLL, 0x40);
+	assert_true(net.queue[0]->lazy);
+	fake_net_run(&net);
+	assert_true(isr_fast(DEV_SHADOW));
+	isr(ISR_TOK | ISR_TDU);
+}
+
 static void cp_receive_offload(void **state)
 {
 	struct net_offload valid = { .flags = NET_CSUM_VALID }, part;
@@ -1414,6 +1456,7 @@ int main(void)
 		ON(plus, cp_large_send),
 		ON(plus, cp_receive),
 		ON(plus, cp_full),
+		ON(plus, cp_fast),
 		ON(plus, cp_receive_offload),
 		ON(plus, cp_loopback),
 		ON(plus, tally),
