@@ -108,7 +108,13 @@ static const struct {
 };
 
 enum { R_IO, R_MEM, R_CFG };
-enum { T_TIMER, T_POLL };
+enum { T_TIMER, T_POLL, T_QUIET };
+
+/* Linux's 8139cp may let receive interrupts through while its poll is scheduled already (an interrupt that comes between
+ * napi_complete_done() and its write of IMR).  Then it acknowledges what it can and leaves the rest to the poll, which does not
+ * get to run: INTA# is asserted again as soon as the handler is left.  On a board some instructions pass until then. */
+#define STORM    64u      /* acknowledgements in a row that did not take INTA# back */
+#define QUIET_NS 1000000u /* so long it is not asserted then */
 
 #define SIZES (DEV_SIZE_1 | DEV_SIZE_2 | DEV_SIZE_4)
 
@@ -163,7 +169,12 @@ static const struct dev_fast fast[] = {
 
 static void update_line(struct rtl8139 *d)
 {
-	d->state.line = (reg16(d, ISR) & reg16(d, IMR)) != 0;
+	bool want = reg16(d, ISR) & reg16(d, IMR);
+
+	if (!want)
+		d->state.quiet_ns = UINT64_MAX;
+	d->state.line = want && d->state.quiet_ns == UINT64_MAX;
+	dev_arm(&d->env, T_QUIET, d->state.quiet_ns);
 	dev_irq(&d->env, 0, d->state.line);
 }
 
@@ -274,7 +285,7 @@ static void soft_reset(struct rtl8139 *d)
 	if (d->c_only)
 		set_reg(d, TCR, 0x77000000, 4);
 	s->dtccr = 0;
-	s->tx_next[0] = s->tx_next[1] = s->rx_next = s->poll = 0;
+	s->tx_next[0] = s->tx_next[1] = s->rx_next = s->poll = s->storm = 0;
 	rtl_tx_drop(d, ~0u);
 	set_timer(d);
 	update_line(d);
@@ -439,6 +450,12 @@ static void reg_write(struct rtl8139 *d, struct dev_access *a)
 		set_reg(d, CPCR, 0, 2);
 	if (pci_cfg_hits(a, ISR, 2) || pci_cfg_hits(a, IMR, 2)) {
 		update_line(d);
+		d->state.storm = pci_cfg_hits(a, IMR, 2) || !d->state.line ? 0 : d->state.storm + 1;
+		if (d->state.storm == STORM) {
+			d->state.storm = 0;
+			d->state.quiet_ns = dev_now_ns(&d->env) + QUIET_NS;
+			update_line(d);
+		}
 		rtl_rx_room(d);
 	}
 	if (pci_cfg_hits(a, ISR, 2) && rtl_rx_left(d)) {
@@ -529,6 +546,9 @@ static void rtl_timer(void *dev, unsigned id)
 		if (rtl_rx_remind(d) || full)
 			rtl_poll_soon(d);
 		rtl_tx_run(d);
+	} else if (id == T_QUIET) {
+		d->state.quiet_ns = UINT64_MAX;
+		update_line(d);
 	} else {
 		set_timer(d);
 		rtl_interrupt(d, ISR_TIMEOUT);
@@ -556,7 +576,7 @@ static void rtl_reset(void *dev)
 	pci_cfg_reset(s->cfg, cfg_regs, N_CFG);
 	pci_cfg_reset(s->reg, regs, N_REGS);
 	memset(&s->tally, 0, sizeof(s->tally));
-	memset(s->pad, 0, sizeof(s->pad));
+	s->pad = 0;
 	ee93_reset(&s->ee);
 	load_eeprom(d);
 	s->tctr_ns = dev_now_ns(&d->env);
@@ -624,7 +644,7 @@ static bool rtl_sane(const void *dev)
 	       !(d->c_only && (cplus(d) || s->poll)) && !(s->dtccr & 0x3f) &&
 	       s->tx_next[0] < DESC_RING && s->tx_next[1] < DESC_RING && s->rx_next < DESC_RING &&
 	       !(s->poll & ~(TPPOLL_HPQ | TPPOLL_NPQ)) && s->line <= 1 && s->link <= 1 &&
-	       ee93_sane(&s->ee) && rtl_tx_sane(d);
+	       s->storm < STORM && ee93_sane(&s->ee) && rtl_tx_sane(d);
 }
 
 static int rtl_loaded(void *dev)
@@ -634,14 +654,16 @@ static int rtl_loaded(void *dev)
 
 	/* Frames of the state before are not this one's. */
 	rtl_tx_drop(d, ~0u);
-	if (!rtl_sane(d) || d->state.tctr_ns > dev_now_ns(&d->env)) {
+	if (!rtl_sane(d) || d->state.tctr_ns > dev_now_ns(&d->env) ||
+	    (d->state.quiet_ns != UINT64_MAX &&
+	     d->state.quiet_ns > dev_now_ns(&d->env) + QUIET_NS)) {
 		fill_eeprom(d);
 		rtl_reset(d);
 		return -1;
 	}
 	place(d);
 	dev_arm(&d->env, T_TIMER, d->state.timer_ns);
-	dev_irq(&d->env, 0, d->state.line);
+	update_line(d);
 	if (link != rtl_link(d))
 		link_changed(d);
 	rtl_rx_room(d);
@@ -661,7 +683,7 @@ const struct dev_class rtl8139_class = {
 	.regions = regions,
 	.n_regions = sizeof(regions) / sizeof(regions[0]),
 	.n_irqs = 1,
-	.n_timers = 2,
+	.n_timers = 3,
 	.fast = fast,
 	.n_fast = sizeof(fast) / sizeof(fast[0]),
 	.init = rtl_init,

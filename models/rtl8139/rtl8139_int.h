@@ -168,7 +168,9 @@ struct rtl_state {
 	uint8_t tx_next[2], rx_next; /* C+: descriptors that come next */
 	uint8_t poll;                /* C+: TPPoll's bits of queues that were not found empty yet */
 	uint8_t line, link;
-	uint8_t pad[2];
+	uint8_t storm; /* acknowledgements that did not take INTA# back */
+	uint8_t pad;
+	uint64_t quiet_ns; /* until then INTA# is not asserted; UINT64_MAX: it may be */
 	struct ee93 ee;
 };
 _Static_assert(sizeof(((struct rtl_state *)0)->tally) == 64, "what DTCCR dumps");

@@ -1222,6 +1222,47 @@ static void cp_full(void **state)
 	isr(ISR_RER);
 }
 
+/* A driver that acknowledges, over and over, all but what is asserted gets to do something else. */
+static void storm(void **state)
+{
+	uint8_t buf[100];
+	unsigned n;
+
+	start_cp(4, 0);
+	frame(buf, sizeof(buf), 0);
+	for (unsigned turn = 0; turn < 2; turn++) {
+		assert_true(fake_net_feed(&net, buf, sizeof(buf), NULL));
+		for (n = 0; card->line[0] && n < 1000; n++)
+			w16(ISR, 0xffff & ~ISR_ROK);
+		assert_in_range(n, 32, 100);
+		fake_save_load(&f);
+		assert_int_equal(r16(ISR), ISR_ROK);
+		assert_false(card->line[0]);
+		fake_step(&f, 900000);
+		assert_false(card->line[0]);
+		if (turn == 0) {
+			fake_step(&f, 200000);
+			assert_true(card->line[0]);
+			isr(ISR_ROK);
+			continue;
+		}
+		/* What ends it in the meantime. */
+		w16(ISR, ISR_ROK);
+		assert_true(fake_net_feed(&net, buf, sizeof(buf), NULL));
+		isr(ISR_ROK);
+	}
+	/* Not in a row. */
+	assert_true(fake_net_feed(&net, buf, sizeof(buf), NULL));
+	for (n = 0; n < 1000; n++) {
+		w16(ISR, 0xffff & ~ISR_ROK);
+		assert_true(card->line[0]);
+		if (n % 30 == 29) {
+			w16(IMR, 0);
+			w16(IMR, 0x80ff);
+		}
+	}
+}
+
 /* Bit 63 of the entry for which ISR is read, or written, without the model. */
 static bool isr_fast(enum dev_fast_kind kind)
 {
@@ -1456,6 +1497,7 @@ int main(void)
 		ON(plus, cp_large_send),
 		ON(plus, cp_receive),
 		ON(plus, cp_full),
+		ON(plus, storm),
 		ON(plus, cp_fast),
 		ON(plus, cp_receive_offload),
 		ON(plus, cp_loopback),
