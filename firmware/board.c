@@ -189,8 +189,11 @@ void fw_board_init(void)
 
 	ops.wall_ns = fw.cfg->wall_ns;
 	ops.fast = fw.cfg->fast;
-	ops.shadow =
-		((struct sio_shadow_page_shared *)fw_ptr(SIO_PRIV_BASE + SIO_SHADOW_OFF))->entry;
+	ops.shadow = fw.shadow;
+	if (!ops.shadow)
+		ops.shadow =
+			((struct sio_shadow_page_shared *)fw_ptr(SIO_PRIV_BASE + SIO_SHADOW_OFF))
+				->entry;
 	fw.vector = SIO_NO_VECTOR;
 	fw.machine = fw_alloc(sizeof(*fw.machine), 64);
 	pv_start(&io);

@@ -113,15 +113,15 @@ static void cf_check channel_fn(struct vcpu *v, unsigned int port)
 
 /* --- ranges and requests --- */
 
-/* The lock is held. */
+/* Of those that Xen serves by itself (own), or of the others.  The lock is held. */
 static struct hvm_reflect_range *find_range(struct reflect_domain *rd, unsigned int space,
-                                            uint64_t first, uint64_t last)
+                                            bool own, uint64_t first, uint64_t last)
 {
     unsigned int i;
 
     for ( i = 0; i < rd->s.nr_ranges; i++ )
-        if ( SPACE(rd->s.range[i].arg) == space && rd->s.range[i].base <= last &&
-             first <= rd->s.range[i].last )
+        if ( SPACE(rd->s.range[i].arg) == space && !KIND(rd->s.range[i].arg) == !own &&
+             rd->s.range[i].base <= last && first <= rd->s.range[i].last )
             return &rd->s.range[i];
 
     return NULL;
@@ -132,12 +132,13 @@ static bool map_range(struct reflect_domain *rd, const struct hvm_reflect_range 
     uint64_t len = n->last - n->base, limit = sizeof(rd->shared->shadow);
     struct hvm_reflect_range *r;
     bool ok = n->base <= n->last && SPACE(n->arg) <= 1 &&
-              !(KIND(n->arg) & ~(SIO_XEN_POSTED | SIO_XEN_SHADOW)) &&
+              !(KIND(n->arg) & ~(SIO_XEN_POSTED | SIO_XEN_SHADOW | SIO_XEN_GUARDED)) &&
               (SPACE(n->arg) || n->last <= 0xffff) &&
-              (!(KIND(n->arg) & SIO_XEN_SHADOW) || (len < limit && AT(n->arg) + len < limit));
+              (!(KIND(n->arg) & SIO_XEN_SHADOW) || (len < limit && AT(n->arg) + len < limit)) &&
+              (!(KIND(n->arg) & SIO_XEN_GUARDED) || AT(n->arg) % 8 + len < 8);
 
     write_lock(&rd->lock);
-    r = find_range(rd, SPACE(n->arg), n->base, n->last);
+    r = find_range(rd, SPACE(n->arg), KIND(n->arg), n->base, n->last);
     ok = ok && (map ? !r && rd->s.nr_ranges < ARRAY_SIZE(rd->s.range)
                     : r && r->base == n->base && r->last == n->last);
     if ( ok && map )
@@ -147,6 +148,29 @@ static bool map_range(struct reflect_domain *rd, const struct hvm_reflect_range 
     write_unlock(&rd->lock);
 
     return ok;
+}
+
+static bool shadow(const struct reflect_domain *rd, const struct hvm_reflect_range *r, ioreq_t *p)
+{
+    const uint8_t *s = rd->shared->shadow;
+    unsigned int at = AT(r->arg) + p->addr - r->base;
+    uint64_t word;
+
+    if ( !(KIND(r->arg) & SIO_XEN_GUARDED) )
+    {
+        memcpy(&p->data, s + at, p->size);
+        return true;
+    }
+
+    if ( ACCESS_ONCE(rd->prod) != ACCESS_ONCE(rd->shared->cons) )
+        return false;
+    smp_rmb(); /* the firmware moves cons when shadows are what they are to be */
+    word = ACCESS_ONCE(*(const uint64_t *)(s + (at & ~7u)));
+    if ( !(word >> 63) )
+        return false;
+    word >>= at % 8 * 8;
+    memcpy(&p->data, &word, p->size);
+    return true;
 }
 
 static bool post(struct vcpu *v, const ioreq_t *p)
@@ -205,7 +229,8 @@ int reflect_io(ioreq_t *p)
         return X86EMUL_UNHANDLEABLE;
 
     read_lock(&rd->lock);
-    hit = find_range(rd, space, p->addr, p->addr);
+    hit = find_range(rd, space, true, p->addr, p->addr) ?:
+          find_range(rd, space, false, p->addr, p->addr);
     if ( hit )
         range = *hit;
     read_unlock(&rd->lock);
@@ -217,14 +242,19 @@ int reflect_io(ioreq_t *p)
                X86EMUL_UNHANDLEABLE;
 
     vio->req.state = STATE_IOREQ_NONE;
-    if ( single && p->dir == IOREQ_WRITE && (KIND(range.arg) & SIO_XEN_POSTED) && post(v, p) )
-        return X86EMUL_OKAY;
-    if ( single && p->dir == IOREQ_READ && (KIND(range.arg) & SIO_XEN_SHADOW) &&
-         p->addr + p->size - 1 <= range.last )
-    {
-        memcpy(&p->data, &rd->shared->shadow[AT(range.arg) + p->addr - range.base], p->size);
-        return X86EMUL_OKAY;
-    }
+    if ( single && p->addr + p->size - 1 <= range.last )
+        switch ( KIND(range.arg) & (p->dir == IOREQ_WRITE ? SIO_XEN_POSTED : SIO_XEN_SHADOW) )
+        {
+        case SIO_XEN_POSTED:
+            if ( !(p->data & AT(range.arg) & 0xff) && post(v, p) )
+                return X86EMUL_OKAY;
+            break;
+
+        case SIO_XEN_SHADOW:
+            if ( shadow(rd, &range, p) )
+                return X86EMUL_OKAY;
+            break;
+        }
 
     /* As for an ioreq server: nothing begins while the domain is suspended. */
     vio->suspended = !vcpu_start_shutdown_deferral(v);

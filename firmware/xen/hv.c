@@ -8,6 +8,7 @@
 #define SCHED_SHUTDOWN 2u
 #define DEBUG_PORT     0xe9u
 #define MAX_CLAIMS     16u
+#define MAX_FAST       (SIO_XEN_MAX_RANGES - MAX_CLAIMS - 1) /* 1: all ports (boot.c) */
 
 long xen_hypercall(unsigned nr, unsigned long a, const void *b, unsigned long c)
 {
@@ -53,6 +54,11 @@ void xen_suspend(void)
 struct sio_xen_slot_shared *xen_slot_of(unsigned context)
 {
 	return (struct sio_xen_slot_shared *)(xen_slots + (size_t)context * SIO_PAGE);
+}
+
+struct sio_xen_shared *xen_shared_page(void)
+{
+	return (struct sio_xen_shared *)xen_shared;
 }
 
 static struct sio_xen_slot_shared *other_slot(const struct sio_slot_shared *s)
@@ -122,6 +128,48 @@ static void unclaim_memory(struct sio_slot_shared *s, uint64_t base, uint64_t le
 	}
 }
 
+/* Ports that Xen serves by itself for a time. One more or less makes no difference but in speed. */
+static struct fast_ports {
+	uint32_t arg; /* 0: free */
+	uint64_t base, len;
+} fast_ports[MAX_FAST];
+
+static void drop_fast(struct sio_slot_shared *s, uint64_t base, uint64_t len)
+{
+	for (unsigned i = 0; i < MAX_FAST; i++) {
+		struct fast_ports *f = &fast_ports[i];
+
+		if (!f->arg || f->base >= base + len || base >= f->base + f->len)
+			continue;
+		emit(s, SIO_XEN_OP_UNMAP, f->arg, f->base, f->len);
+		f->arg = 0;
+	}
+}
+
+static void map_fast(struct sio_slot_shared *s, const struct sio_op *op)
+{
+	unsigned kind = op->arg >> 4 & 0xf, space = op->arg & 0xf, free = MAX_FAST;
+	uint8_t not_if = (uint8_t)(op->c >> 48);
+	struct fast_ports f = { 0, op->a, op->b };
+
+	if (kind == SIO_MAP_POSTED && (!not_if || op->b == 1))
+		f.arg = SIO_XEN_MAP_ARG(SIO_SPACE_PIO, SIO_XEN_POSTED, not_if);
+	else if (kind == SIO_MAP_SHADOW)
+		f.arg = SIO_XEN_MAP_ARG(SIO_SPACE_PIO, SIO_XEN_SHADOW | SIO_XEN_GUARDED, op->c * 8);
+	for (unsigned i = 0; i < MAX_FAST; i++) {
+		const struct fast_ports *o = &fast_ports[i];
+
+		if (!o->arg)
+			free = i;
+		else if (o->base < f.base + f.len && f.base < o->base + o->len)
+			return;
+	}
+	if (!f.arg || space != SIO_SPACE_PIO || free == MAX_FAST)
+		return;
+	fast_ports[free] = f;
+	emit(s, SIO_XEN_OP_MAP, f.arg, f.base, f.len);
+}
+
 static void translate(struct sio_slot_shared *s, const struct sio_op *op)
 {
 	switch (op->code) {
@@ -132,13 +180,19 @@ static void translate(struct sio_slot_shared *s, const struct sio_op *op)
 			emit(s, SIO_XEN_OP_MSI, op->arg, op->a, 0);
 		break;
 	case SIO_OP_MAP:
-		/* All ports are ours anyway (boot.c). */
-		if ((op->arg & 0xf) == SIO_SPACE_MMIO)
+		/* All ports are ours anyway (boot.c). What was fast may now be another model's. */
+		if (op->arg >> 4 & 0xf)
+			map_fast(s, op);
+		else if ((op->arg & 0xf) == SIO_SPACE_MMIO)
 			claim_memory(s, op->a, op->b);
+		else
+			drop_fast(s, op->a, op->b);
 		break;
 	case SIO_OP_UNMAP:
 		if (op->arg == SIO_SPACE_MMIO)
 			unclaim_memory(s, op->a, op->b);
+		else
+			drop_fast(s, op->a, op->b);
 		break;
 	case SIO_OP_TIMER: emit(s, SIO_XEN_OP_TIMER, 0, op->a, 0); break;
 	case SIO_OP_VECTOR: emit(s, SIO_XEN_OP_VECTOR, op->arg, 0, 1); break;

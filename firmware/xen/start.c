@@ -22,6 +22,41 @@ static void serve(struct sio_slot_shared *s, const struct sio_request *r)
 	fw_request(s);
 }
 
+/*
+ * Posted writes go before any request: whoever finds some carries them out, and the others wait for that. Only then does
+ * cons move, which tells Xen that shadows are right again.
+ */
+static void posted(struct sio_slot_shared *s, uint64_t now)
+{
+	static atomic_flag busy;
+	struct sio_xen_shared *x = xen_shared_page();
+	struct sio_request r = { .kind = SIO_REQ_NONE, .now_ns = now };
+	uint32_t prod;
+
+	/* Acquire: entries after their index, and what was done before cons moved. */
+	if (__atomic_load_n(&x->prod, __ATOMIC_ACQUIRE) ==
+	    __atomic_load_n(&x->cons, __ATOMIC_ACQUIRE))
+		return;
+	for (unsigned spins = 1; atomic_flag_test_and_set_explicit(&busy, memory_order_acquire);
+	     spins++)
+		if (spins % 2048 == 0)
+			hv_call(s, SIO_HC_YIELD);
+	prod = __atomic_load_n(&x->prod, __ATOMIC_ACQUIRE);
+	if (prod - x->cons > SIO_XEN_MAX_POSTED)
+		fw_panic("%u posted writes", prod - x->cons);
+	for (uint32_t i = x->cons; i != prod; i++) {
+		const struct sio_xen_posted *p = &x->posted[i % SIO_XEN_MAX_POSTED];
+
+		s->posted[r.n_posted++] = (struct sio_posted){
+			.addr = p->addr, .data = p->data, .space = p->space, .size = p->size
+		};
+	}
+	if (r.n_posted)
+		serve(s, &r);
+	__atomic_store_n(&x->cons, prod, __ATOMIC_RELEASE);
+	atomic_flag_clear_explicit(&busy, memory_order_release);
+}
+
 /* Guest memory of a string request, item by item in its order; what is not RAM gives ones and takes nothing. */
 static void move_items(const struct sio_xen_request *r, uint8_t *data, bool to_guest)
 {
@@ -91,6 +126,7 @@ static void request(struct sio_slot_shared *s, const struct sio_xen_slot_shared 
 
 	if (x.events & SIO_XEN_EVENT_RESTORED)
 		restored(s, context);
+	posted(s, x.now_ns);
 	/* These happened before the access. */
 	if (x.events & SIO_XEN_EVENT_TAKEN) {
 		r.kind = SIO_REQ_TAKEN;
@@ -131,6 +167,7 @@ _Noreturn void fw_start(unsigned context)
 		struct sio_xen_request first = x->req;
 
 		fw.slot = s;
+		fw.shadow = (uint64_t *)xen_shared_page()->shadow;
 		fw_heap_init(cfg);
 		cpu_map_high(cfg->map_top);
 		fw_init(cfg);

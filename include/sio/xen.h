@@ -88,8 +88,8 @@ struct sio_xen_request {
 enum sio_xen_op_code {
 	SIO_XEN_OP_IRQ = 1,   /* arg: GSI of the hypervisor's IOAPIC, a: level 0 or 1 */
 	SIO_XEN_OP_MSI = 2,   /* arg: data, a: address */
-	SIO_XEN_OP_MAP = 3,   /* arg: SIO_XEN_MAP_ARG(), a: base, b: length; nothing overlaps */
-	SIO_XEN_OP_UNMAP = 4, /* arg: space, a: base, b: length, as mapped */
+	SIO_XEN_OP_MAP = 3,   /* arg: SIO_XEN_MAP_ARG(), a: base, b: length */
+	SIO_XEN_OP_UNMAP = 4, /* likewise, as mapped */
 	SIO_XEN_OP_TIMER = 5, /* a: now_ns at which this vCPU gets an event; 0: none */
 	SIO_XEN_OP_VECTOR =
 		16, /* arg: vector, as from a PIC: injected when the guest can take it, or
@@ -108,10 +108,14 @@ enum sio_xen_op_code {
 #define SIO_XEN_MAX_OPS      64u
 #define SIO_XEN_MAX_POSTED   64u
 
-/* arg of MAP: space 0 ports, 1 memory. kind: what the hypervisor does by itself for single items.
- * at: for SHADOW, where in shadow[] the range's first byte lies. */
-#define SIO_XEN_POSTED                   1u /* writes wait in posted[] */
-#define SIO_XEN_SHADOW                   2u /* reads are answered from shadow[] */
+/* arg of MAP: space 0 ports, 1 memory. kind: what the hypervisor does by itself for single items, or 0. Ranges of kind 0
+ * don't overlap, nor do others; these may lie in those, and go before them. */
+#define SIO_XEN_POSTED \
+	1u /* writes wait in posted[]; not such with a bit of at in their lower byte */
+#define SIO_XEN_SHADOW 2u /* reads are answered from shadow[], whose byte at is the range's first */
+/* With SHADOW, for ranges inside of 8 aligned bytes of shadow[]: not unless bit 63 of these is set and nothing waits
+ * in posted[]. */
+#define SIO_XEN_GUARDED                  4u
 #define SIO_XEN_MAP_ARG(space, kind, at) ((uint32_t)(space) | (kind) << 4 | (uint32_t)(at) << 16)
 
 struct sio_xen_op {

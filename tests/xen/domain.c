@@ -21,6 +21,7 @@ typedef uint64_t u64;
 #define PORT      0x120u /* the tested ports, 100h-1ffh: reflected */
 #define SHADOW    0x200u /* 16 ports answered from shadow[32..] */
 #define POSTED    0x210u /* 16 ports whose writes wait */
+#define GUARDED   0x180u
 #define MMIO      0xd0001000u
 #define MMIO_FP   0xd0002000u /* a page with both fast paths */
 #define QEMU_MMIO 0xe0000000u
@@ -621,13 +622,45 @@ static void test_fast(void)
 	end();
 
 	begin("unmap");
-	fw_op(0, SIO_XEN_OP_UNMAP, 0, SHADOW, 16);
+	fw_op(0, SIO_XEN_OP_UNMAP, SIO_XEN_MAP_ARG(0, SIO_XEN_SHADOW, 32), SHADOW, 16);
 	in(PORT, 1);
 	fw[0].n = 0;
 	CHECK(in(SHADOW, 4) == ~0u && fw[0].n == 0);
 	fw_op(0, SIO_XEN_OP_MAP, SIO_XEN_MAP_ARG(0, SIO_XEN_SHADOW, 32), SHADOW, 16);
 	in(PORT, 1);
 	CHECK((in(SHADOW, 1) & 0xff) == (u8)(32 * 7));
+	end();
+
+	/* Inside of the plain range, and before it. */
+	begin("shadow-guarded");
+	map(0, SIO_XEN_SHADOW | SIO_XEN_GUARDED, 64, GUARDED, 4);
+	*(u64 *)&shared_page.shadow[64] = 0x7fffffff11223344;
+	fw[0].answer = 0x5a;
+	fw[0].n = 0;
+	CHECK(in(GUARDED, 4) == 0x5a && fw[0].n == 1);
+	shared_page.shadow[71] = 0x80;
+	CHECK(in(GUARDED, 4) == 0x11223344 && (in(GUARDED + 1, 1) & 0xff) == 0x33 && fw[0].n == 1);
+	in(GUARDED + 2, 4);
+	CHECK(fw[0].n == 2);
+	posted_n = 0;
+	out(POSTED, 1, 1);
+	CHECK((in(GUARDED, 4) == 0x5a || fw[0].events & SIO_XEN_EVENT_TIMER) && posted_n == 1);
+	CHECK(in(GUARDED, 4) == 0x11223344);
+	flush_op(SIO_XEN_OP_UNMAP, SIO_XEN_MAP_ARG(0, SIO_XEN_SHADOW | SIO_XEN_GUARDED, 64),
+		 GUARDED, 4);
+	CHECK(in(GUARDED, 4) == 0x5a);
+	end();
+
+	begin("posted-filter");
+	map(0, SIO_XEN_POSTED, 0x81, GUARDED, 2);
+	fw[0].n = posted_n = 0;
+	out(GUARDED, 1, 0x80);
+	out(GUARDED, 2, 0x7f01);
+	CHECK(fw[0].n == 2 && posted_n == 0);
+	out(GUARDED, 1, 0x7e);
+	out(GUARDED + 1, 2, 0); /* beyond its end */
+	CHECK(fw[0].n >= 3 && posted_n == 1 && posted_log[0].data == 0x7e);
+	flush_op(SIO_XEN_OP_UNMAP, SIO_XEN_MAP_ARG(0, SIO_XEN_POSTED, 0x81), GUARDED, 2);
 	end();
 }
 
@@ -1366,6 +1399,8 @@ static const struct {
 	{ "map-wrap", SIO_XEN_OP_MAP, 1, ~0ull - 8, 4096 },
 	{ "map-twice", SIO_XEN_OP_MAP, 0, 0x1ff, 16 },
 	{ "map-shadow", SIO_XEN_OP_MAP, SIO_XEN_MAP_ARG(1, SIO_XEN_SHADOW, 2040), 0xd1000000, 9 },
+	{ "map-guarded", SIO_XEN_OP_MAP, SIO_XEN_MAP_ARG(0, SIO_XEN_SHADOW | SIO_XEN_GUARDED, 5),
+	  0x300, 4 },
 	{ "map-shadow-long", SIO_XEN_OP_MAP, SIO_XEN_MAP_ARG(1, SIO_XEN_SHADOW, 0), 0, ~0ull },
 	{ "unmap-part", SIO_XEN_OP_UNMAP, 0, 0x100, 16 },
 	{ "vector", SIO_XEN_OP_VECTOR, 256, 0, 0 },
