@@ -18,7 +18,7 @@ sys.dont_write_bytecode = True
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 from guests import MIB, Context, check, output, vm  # noqa: E402
 
-READS, MIBS, PASSES = (int(a) for a in (sys.argv[1:] + ["200", "16", "3"][len(sys.argv) - 1:]))
+READS, MIBS, PASSES = (int(a) for a in (sys.argv[1:] + ["500", "32", "3"][len(sys.argv) - 1:]))
 
 
 class VcpuInfo(ctypes.Structure):
@@ -58,11 +58,11 @@ def report(who, kind, line, domain, dom0):
 
 def measure(m, who):
     """Follows the guest's xenlat. Its reads begin 0.2 s after START, and after END it sleeps."""
-    domid = m.domid()
     while True:
         at = m.expect(r"XENLAT (\w+) ?(\w*)\s", 240)
         if at[1] == b"end":
             break
+        domid = m.domid()
         m.expect(r"READLAT START", 60)
         before = clock.of(domid), clock.of(0)
         end = m.expect(r"READLAT END ([^\r\n]*)[\r\n]", 300)
