@@ -1,7 +1,7 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: BSD-2-Clause
-"""Disk reads on Xen, in the lab's dom0: through the firmware's IDE, the guest's own xen-blkfront, IDE of QEMU in dom0,
-and in dom0 itself, each from a file of the same kind. tests/xen/run.sh --times runs it.
+"""Disk reads on Xen, in the lab's dom0: through the firmware's IDE (also with fast ranges), the guest's own
+xen-blkfront, IDE of QEMU in dom0, and in dom0 itself, each from a file of the same kind. tests/xen/run.sh --times runs it.
 
   bench.py [READS [MIB [PASSES]]]
 
@@ -59,7 +59,7 @@ def report(who, kind, line, domain, dom0):
 def measure(m, who):
     """Follows the guest's xenlat. Its reads begin 0.2 s after START, and after END it sleeps."""
     while True:
-        at = m.expect(r"XENLAT (\w+) ?(\w*)\s", 240)
+        at = m.expect(r"XENLAT (\w+)(?: (\w+))?[\r\n]", 240)
         if at[1] == b"end":
             break
         domid = m.domid()
@@ -85,6 +85,11 @@ def firmware(t):
     measure(m, {"sda": "firmware", "xvda": "blkfront"})
 
 
+def fast(t):
+    m = t.boot("xenlat", [READS, MIBS, PASSES, "sda"], [image(t, "fast")], words="xen fast", label="fast")
+    measure(m, {"sda": "fast"})
+
+
 def qemu(t):
     m = t.boot_qemu("xenlat", [READS, MIBS, PASSES, "sda"], [image(t, "qemu")], label="qemu")
     measure(m, {"sda": "qemu"})
@@ -108,7 +113,7 @@ def main():
     logs = os.path.join(os.environ["LAB_OUT"], "xen-bench")
     os.makedirs(logs, exist_ok=True)
     bad = 0
-    for part in (firmware, qemu, dom0):
+    for part in (firmware, fast, qemu, dom0):
         t = Context("bench", "/scratch/xen-bench", logs)
         try:
             part(t)
