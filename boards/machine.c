@@ -213,35 +213,41 @@ static void s_poweroff(struct dev_host *h)
 	h->m->ops->poweroff(h->m->ctx);
 }
 
+/* Entry n of the class's table in the shadow page; NULL: it has none. */
+static uint64_t *shadow_entry(struct dev_host *h, unsigned n)
+{
+	uint64_t *p = h->m->ops->shadow;
+
+	return p && n < h->cls->n_fast && h->fast_id[n] != DEV_NO_SHADOW ? &p[h->fast_id[n]] : NULL;
+}
+
 static void s_shadow(struct dev_host *h, unsigned n, uint32_t value, bool valid)
 {
-	uint64_t *p = h->m->ops->shadow, v = value | (valid ? 1ull << 63 : 0);
+	uint64_t *p = shadow_entry(h, n), v = value | (valid ? 1ull << 63 : 0);
 
 	/* Release: what the value stands for has happened.  Pairs with the reader's acquire. */
-	if (p && n < h->cls->n_fast && h->fast_id[n] != DEV_NO_SHADOW && p[h->fast_id[n]] != v)
-		__atomic_store_n(&p[h->fast_id[n]], v, __ATOMIC_RELEASE);
+	if (p && *p != v)
+		__atomic_store_n(p, v, __ATOMIC_RELEASE);
 }
 
 static void s_fifo(struct dev_host *h, unsigned n, uint32_t at, uint32_t end)
 {
-	uint64_t *p = h->m->ops->shadow, v = at | (uint64_t)end << 16;
+	uint64_t *p = shadow_entry(h, n), v = at | (uint64_t)end << 16;
 
-	if (!p || n >= h->cls->n_fast || h->fast_id[n] == DEV_NO_SHADOW || at == end)
+	if (!p || at == end)
 		return;
 	v |= 1ull << 63 | (uint64_t)(h->m->fifo_offers++ & INT32_MAX) << 32;
-	__atomic_store_n(&p[h->fast_id[n]], v, __ATOMIC_RELEASE);
+	__atomic_store_n(p, v, __ATOMIC_RELEASE);
 }
 
 static uint32_t s_fifo_taken(struct dev_host *h, unsigned n, uint32_t at)
 {
-	uint64_t *p = h->m->ops->shadow, v;
+	uint64_t *p = shadow_entry(h, n);
 
 	/* Only the model makes it valid. */
-	if (!p || n >= h->cls->n_fast || h->fast_id[n] == DEV_NO_SHADOW ||
-	    !(__atomic_load_n(&p[h->fast_id[n]], __ATOMIC_RELAXED) >> 63))
+	if (!p || !(__atomic_load_n(p, __ATOMIC_RELAXED) >> 63))
 		return at;
-	v = __atomic_exchange_n(&p[h->fast_id[n]], 0, __ATOMIC_ACQ_REL);
-	return v & 0xffff;
+	return __atomic_exchange_n(p, 0, __ATOMIC_ACQ_REL) & 0xffff;
 }
 
 static bool s_fast(struct dev_host *h, enum dev_fast_kind kind)

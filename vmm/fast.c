@@ -252,9 +252,8 @@ const char *fast_map(struct home *h, unsigned space, unsigned kind, unsigned mod
 	struct domain *d = h->d;
 	struct fast *f = d->fast;
 	struct range *r;
-	bool sized = kind == SIO_MAP_SHADOW || kind == SIO_MAP_CLOCK || kind == SIO_MAP_DOORBELL ||
-		     kind == SIO_MAP_FIFO;
-	bool port = kind == SIO_MAP_SHADOW || kind == SIO_MAP_CLOCK || kind == SIO_MAP_FIFO;
+	bool answers = kind == SIO_MAP_SHADOW || kind == SIO_MAP_CLOCK || kind == SIO_MAP_FIFO;
+	bool sized = answers || kind == SIO_MAP_DOORBELL;
 	const char *wrong = NULL;
 
 	if (sized && len != 1 && len != 2 && len != 4 && (len != 8 || space == SIO_SPACE_PIO))
@@ -299,9 +298,9 @@ const char *fast_map(struct home *h, unsigned space, unsigned kind, unsigned mod
 	}
 	if (wrong)
 		r->kind = 0;
-	else if (kind == SIO_MAP_SHADOW && space == SIO_SPACE_MMIO)
+	else if (answers && space == SIO_SPACE_MMIO)
 		list_mmio(f, r);
-	else if (port)
+	else if (answers)
 		/* The entry is whole before its number can be found. */
 		atomic_store_explicit(&f->read[base], (uint8_t)(r - f->range + 1),
 				      memory_order_release);
@@ -728,11 +727,11 @@ bool fast_access(struct vcpu *v, uint16_t owner, unsigned kind, bool write, uint
 	}
 	if (is_fifo(r, addr, size)) {
 		*val = 0;
-		return fast_burst(v, owner, addr, size, size, val);
-	}
-	if (r->base != addr || r->len != size)
+		if (!fresh(d, h, entry_of(r)) || !from_fifo(h, r, val, size))
+			return false;
+	} else if (r->base != addr || r->len != size) {
 		return false;
-	if (r->kind == SIO_MAP_CLOCK) {
+	} else if (r->kind == SIO_MAP_CLOCK) {
 		*val = (uint64_t)((unsigned __int128)domain_now_ns(d) * (uint32_t)r->c /
 				  1000000000u) &
 		       ((1ull << (r->c >> 32) % 64) - 1);

@@ -55,11 +55,10 @@ enum { S_ALT, S_STATUS, S_DEVICE, S_BMCMD, S_BMSTAT, S_IDLE, S_FIFO };
 #define SH_STAT(n)    (SH(n, S_ALT) | SH(n, S_STATUS) | SH(n, S_BMSTAT))
 #define NOT_WITH_BELL (1u << DEV_DOORBELL)
 
-#define READ(kind_, reg, off, n)                                      \
-	{                                                             \
-		.kind = kind_, .region = reg, .offset = off, .len = n \
+#define SHADOW(reg, off, n)                                                \
+	{                                                                  \
+		.kind = DEV_SHADOW, .region = reg, .offset = off, .len = n \
 	}
-#define SHADOW(reg, off, n) READ(DEV_SHADOW, reg, off, n)
 #define POSTED(reg, off, n, dirt, own_, care_)                                               \
 	{                                                                                    \
 		.kind = DEV_POSTED, .region = reg, .offset = off, .len = n, .dirties = dirt, \
