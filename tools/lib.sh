@@ -17,3 +17,13 @@ as_root() {
 		die "this needs root and sudo is not usable here; run as root: $*"
 	fi
 }
+
+# lab_result OUTPUT STATUS: ends a script whose tests ran in the lab. Without a count in the last line the lab ended before
+# the tests did: what there is counts, and the rest is one failure.
+lab_result() {
+	tail -n 1 "$1" | grep -qE '^[0-9]+ passed, [0-9]+ failed, [0-9]+ skipped$' && exit "$2"
+	echo "FAIL lab: it ended with status $2 before the tests were through (124 is the time limit)"
+	echo "$(grep -c '^PASS ' "$1" || true) passed," \
+		"$(($(grep -c '^FAIL ' "$1" || true) + 1)) failed, $(grep -c '^SKIP ' "$1" || true) skipped"
+	exit 1
+}

@@ -10,6 +10,8 @@ set -euo pipefail
 root=$(cd "$(dirname "$0")/../.." && pwd)
 # shellcheck source=tools/lib.sh
 . "$root/tools/lib.sh"
+# shellcheck source=tests/xen/ready.sh
+. "$root/tests/xen/ready.sh"
 xen_dir=${SIO_XEN:-$root/build/xen}
 variant=debug limit=900 names=()
 while [ $# -gt 0 ]; do
@@ -23,31 +25,14 @@ while [ $# -gt 0 ]; do
 	shift
 done
 
-skip() {
-	echo "SKIP xen-guests: $*"
-	echo "0 passed, 0 failed, 1 skipped"
-	exit 0
-}
 [ -f "$root/build/selfio-fw-xen.elf" ] || die "build/selfio-fw-xen.elf is not there: ./dev build"
-status=0
-"$root/tools/xen/build.sh" "$variant" >/dev/null || status=$?
-[ "$status" != 77 ] || skip "Xen's source can't be fetched"
-[ "$status" = 0 ] || die "Xen can't be built"
-"$root/tools/xen/fetch.sh" --qemu || status=$?
-[ "$status" != 77 ] || skip "Debian's Xen packages can't be fetched"
-[ "$status" = 0 ] || die "no Xen user space"
+xen_ready xen-guests "$variant"
 "$root/tools/guests/programs.sh" >/dev/null
 for arch in amd64 i386; do
 	"$root/tools/guests/initramfs.sh" $arch "$xen_dir/test-$arch.cpio" >/dev/null
 done
 
-out=$xen_dir/guests.out
+out=$xen_dir/guests.out status=0
 "$root/tools/xen/lab.sh" "--$variant" --timeout "$limit" \
 	/usr/bin/python3 -B "$root/tests/xen/guests.py" ${names[@]+"${names[@]}"} </dev/null | tee "$out" || status=$?
-if ! tail -n 1 "$out" | grep -qE '^[0-9]+ passed, [0-9]+ failed, [0-9]+ skipped$'; then
-	echo "FAIL lab: it ended with status $status before the tests were through (124 is the time limit)"
-	echo "$(grep -c '^PASS ' "$out" || true) passed," \
-		"$(($(grep -c '^FAIL ' "$out" || true) + 1)) failed, $(grep -c '^SKIP ' "$out" || true) skipped"
-	exit 1
-fi
-exit $status
+lab_result "$out" "$status"

@@ -10,6 +10,8 @@ set -euo pipefail
 root=$(cd "$(dirname "$0")/../.." && pwd)
 # shellcheck source=tools/lib.sh
 . "$root/tools/lib.sh"
+# shellcheck source=tests/xen/ready.sh
+. "$root/tests/xen/ready.sh"
 xen_dir=${SIO_XEN:-$root/build/xen}
 
 variant=debug times=
@@ -41,19 +43,7 @@ for a in "$@"; do
 done
 [ $# -eq 0 ] || [ ${#chosen[@]} -eq 0 ] || tests=("${chosen[@]}")
 
-skip() {
-	echo "SKIP xen: $*"
-	echo "0 passed, 0 failed, 1 skipped"
-	exit 0
-}
-
-status=0
-"$root/tools/xen/build.sh" "$variant" >/dev/null || status=$?
-[ "$status" != 77 ] || skip "Xen's source can't be fetched"
-[ "$status" = 0 ] || die "Xen can't be built"
-"$root/tools/xen/fetch.sh" --qemu || status=$?
-[ "$status" != 77 ] || skip "Debian's Xen packages can't be fetched"
-[ "$status" = 0 ] || die "no Xen user space"
+xen_ready xen "$variant"
 
 kernel=$xen_dir/domain.elf
 build() { # OUTPUT [OPTION...]
