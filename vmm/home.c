@@ -387,6 +387,65 @@ static void do_log(struct context *c)
 		msg("%s: %s", level == SIO_LOG_DEBUG ? "bios" : who(c), text);
 }
 
+struct pci_memory {
+	uint8_t value[65536]; /* by devfn * 256 + register */
+	bool written[65536];
+};
+
+static void remember_pci(struct home *h, const struct sio_request *r)
+{
+	if (!h->pci)
+		h->pci = calloc(1, sizeof(*h->pci));
+	for (unsigned i = 0; h->pci && i < r->size && r->addr + i < 65536; i++) {
+		h->pci->value[r->addr + i] = (uint8_t)(r->data >> 8 * i);
+		h->pci->written[r->addr + i] = true;
+	}
+}
+
+void home_forget_pci(struct home *h)
+{
+	free(h->pci);
+	h->pci = NULL;
+}
+
+static int write_pci(struct home *h, unsigned addr, unsigned size)
+{
+	struct context *c = &h->ctx[0];
+	uint32_t data = 0;
+
+	memcpy(&data, &h->pci->value[addr], size);
+	c->last = c->slot->req = (struct sio_request){ .kind = SIO_REQ_PCICFG,
+						       .write = 1,
+						       .size = (uint8_t)size,
+						       .count = 1,
+						       .addr = addr,
+						       .data = data,
+						       .now_ns = domain_now_ns(h->d) };
+	return context_run(c);
+}
+
+int home_restore_pci(struct home *h)
+{
+	enum { COMMAND = 4, STATUS = 6 };
+
+	/* What a function does and decodes (its command register) comes when all else is in place; what is
+	 * written to status is no state. */
+	for (unsigned pass = 0; pass < 2 && h->pci; pass++)
+		for (unsigned at = 0, size; at < 65536; at += size) {
+			const bool *w = &h->pci->written[at];
+			unsigned reg = at & 0xff;
+
+			size = reg == COMMAND                               ? 2 :
+			       reg % 4 == 0 && w[0] && w[1] && w[2] && w[3] ? 4 :
+									      1;
+			if (!w[0] || reg / 2 == STATUS / 2 || (reg == COMMAND) != (pass == 1))
+				continue;
+			if (write_pci(h, at, size))
+				return -1;
+		}
+	return 0;
+}
+
 /* A configuration cycle for a function of another home. Homes that get one do not forward: the way
  * ends there. */
 static int do_forward(struct context *c)
@@ -412,6 +471,8 @@ static int do_forward(struct context *c)
 				  .addr = r.addr,
 				  .data = r.data,
 				  .now_ns = domain_now_ns(d) };
+	if (r.write)
+		remember_pci(to, &r);
 	before = to->ctx[c->id].tsc;
 	to->ctx[c->id].forwarding = true;
 	to->ctx[c->id].last = to->ctx[c->id].slot->req = r;
@@ -743,6 +804,7 @@ void home_destroy(struct home *h)
 		return;
 	if (h->ops->destroy)
 		h->ops->destroy(h);
+	home_forget_pci(h);
 	munmap(h->priv, h->priv_size);
 	close(h->priv_fd);
 	close(h->timer_fd);

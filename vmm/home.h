@@ -103,6 +103,10 @@ struct home {
 		inside; /* contexts at work, or about to look whether there is something queued for them */
 	char model_name[SIO_MAX_MODELS][17];
 
+	/* What was written to the configuration space of functions that are here, by cycles that another home
+	 * forwarded: a process that takes the place of one that ended is told again. That home's lock is held. */
+	struct pci_memory *pci;
+
 	uint32_t irq_seq[N_GSI]; /* d->irq_lock */
 	uint8_t irq_level[N_GSI];
 
@@ -129,6 +133,11 @@ struct home {
 struct home *home_create(struct domain *d, enum home_kind kind, uint32_t places);
 /* Fresh models: config page, image, every context to its first RETURN. 0 or -1, reported. */
 int home_start(struct home *h);
+/* The guest goes on with a home that was started anew: what it had configured by forwarded cycles is configured
+ * again. 0 or -1, reported. */
+int home_restore_pci(struct home *h);
+/* They were reset. */
+void home_forget_pci(struct home *h);
 /* Is the image one that could be loaded?  Before anything is created. */
 int home_check_image(struct home *h);
 void home_destroy(struct home *h);

@@ -149,6 +149,9 @@ static void reset(struct domain *d)
 	for (unsigned i = 0; i < d->opt->n_disks; i++)
 		blk_drain(d->disk[i]);
 	fast_reset(d);
+	for (unsigned i = 0; i < N_HOMES && guest; i++)
+		if (d->home[i])
+			home_forget_pci(d->home[i]);
 	if (guest && some_dead(d)) {
 		d->fw_resets++;
 		r = domain_start_homes(d);
@@ -158,8 +161,11 @@ static void reset(struct domain *d)
 	} else {
 		d->rehomed++;
 		for (unsigned i = 0; i < N_HOMES && r == 0; i++)
-			if (d->home[i] && d->home[i]->dead)
+			if (d->home[i] && d->home[i]->dead) {
 				r = home_start(d->home[i]);
+				if (r == 0)
+					r = home_restore_pci(d->home[i]);
+			}
 	}
 	io_thread_init(d);
 	if (guest) {

@@ -4,7 +4,9 @@ import filecmp
 import fcntl
 import os
 import re
+import signal
 import struct
+import time
 
 from vm import GUESTS, Fail, Skip, TROUBLE, check, readable, sha256, test
 
@@ -19,16 +21,18 @@ def host_program(name):
     return path
 
 
-def diskmix(t, ops, disks, mib, seed, limit=900, suffix="", options=(), **kwargs):
+def diskmix(t, ops, disks, mib, seed, limit=900, suffix="", options=(), meanwhile=None, **kwargs):
     """A random mix in the guest; then image and model must be equal, byte for byte."""
     program = host_program("diskmix")
     images = [t.image(f"disk{i}", mib * MIB, fill=False) for i in range(disks)]
     m = t.boot("mix", [disks, "--seed", seed, "--ops", ops, *options], [i + suffix for i in images],
                **kwargs)
     m.expect(r"SIO-INIT: %d disks" % disks, 120, what=f"{disks} disks")
+    if meanwhile:
+        meanwhile(m)
     done = m.expect(r"diskmix: (\d+) operations on \d+ disks in (\d+) ms, 0 errors", limit)
     m.expect(r"SIO-TEST mix: PASS", 30)
-    m.finish()
+    m.finish(errors=meanwhile is not None)
     models = [t.image(f"model{i}", mib * MIB, fill=False) for i in range(disks)]
     t.shell(program, "--seed", seed, "--ops", ops, *options, "--model", *models, timeout=300)
     for image, model in zip(images, models):
@@ -73,6 +77,23 @@ def disk_mix_direct(t):
 def disk_mix_pio(t):
     """READ and WRITE MULTIPLE instead of DMA."""
     diskmix(t, 200, 2, 4, 17, options=["--max", 16384], append="libata.dma=0")
+
+
+@test("disk-ioemu-killed", cost=120)
+def ioemu_killed(t):
+    """The process that emulates the disks is killed in the middle of it: the driver finds reset ones, and nothing is lost."""
+    def kill(m):
+        for _ in range(2):
+            time.sleep(4)
+            check(not m.seen(r"diskmix: \d+ operations"), "the mix was over too soon")
+            child = t.shell("pgrep", "-P", m.process.pid, "-f", "selfio-ioemu").stdout.split()
+            check(len(child) == 1, f"processes of the domain: {child}")
+            os.kill(int(child[0]), signal.SIGKILL)
+            m.expect(r"exception Emask", 120)  # the command on its way is lost, and made again
+
+    m = diskmix(t, 3000, 2, 16, 23, meanwhile=kill, more=["--place", "ide=ioemu", "--on-panic", "reset"])
+    again = sum("its devices are reset in a fresh ioemu" in s for s in m.messages())
+    check(again == 2, f"{again} fresh processes")
 
 
 @test("disk-fs-i386", cost=40)
