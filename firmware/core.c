@@ -65,14 +65,18 @@ void *fw_alloc(size_t size, size_t align)
 	return (void *)at;
 }
 
+void fw_flush(void)
+{
+	hv_call(fw.slot, SIO_HC_FLUSH);
+	fw.slot->n_ops = 0;
+}
+
 void fw_op(uint32_t code, uint32_t arg, uint64_t a, uint64_t b, uint64_t c)
 {
 	struct sio_slot_shared *s = fw.slot;
 
-	if (s->n_ops == SIO_MAX_OPS) {
-		hv_call(s, SIO_HC_FLUSH);
-		s->n_ops = 0;
-	}
+	if (s->n_ops == SIO_MAX_OPS)
+		fw_flush();
 	s->ops[s->n_ops++] = (struct sio_op){ .code = code, .arg = arg, .a = a, .b = b, .c = c };
 }
 

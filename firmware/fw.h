@@ -63,6 +63,8 @@ void *fw_alloc(size_t size, size_t align); /* zeroed; panics when the heap is us
 void *fw_ptr(uint64_t addr);               /* of a companion-physical address */
 struct sio_slot_shared *fw_slot_of(unsigned context);
 void fw_op(uint32_t code, uint32_t arg, uint64_t a, uint64_t b, uint64_t c);
+/* Carries out what is listed so far. */
+void fw_flush(void);
 void fw_log(enum sio_log_level level, const char *f, ...) __attribute__((format(printf, 2, 3)));
 void fw_log_text(enum sio_log_level level, const char *text, size_t len);
 void fw_set_text(struct sio_slot_shared *s, const char *text, size_t len);

@@ -35,15 +35,21 @@ static uint32_t pv_read(void *ctx, uint64_t addr)
 	return hv_mmio_read(addr);
 }
 
-static void pv_write(void *ctx, uint64_t addr, uint32_t v)
-{
-	hv_mmio_write(addr, v);
-}
-
 static void pv_notify(void *ctx, uint64_t window, uint32_t queue)
 {
 	fw_op(SIO_OP_NOTIFY, (uint32_t)((window - SIO_VIRTIO_BASE) / SIO_VIRTIO_STRIDE), queue, 0,
 	      0);
+}
+
+static void pv_write(void *ctx, uint64_t addr, uint32_t v)
+{
+	if (addr % SIO_VIRTIO_STRIDE != VIRTIO_MMIO_QUEUE_NOTIFY) {
+		hv_mmio_write(addr, v);
+		return;
+	}
+	/* An access to memory makes the hypervisor decode an instruction; a hypercall does not. */
+	pv_notify(ctx, addr, v);
+	fw_flush();
 }
 
 static void pv_log(void *ctx, const char *text)
