@@ -59,7 +59,7 @@ def disk_mix_short(t):
 def mix_fast(name, fast, smp):
     @test(f"disk-mix-fast-{name}-{smp}", cost=300)
     def disk_mix_fast(t):
-        diskmix(t, 20000, 4, 32, 7, smp=smp, more=["--fast", fast])
+        diskmix(t, 20000, 4, 32, 7, limit=1800, smp=smp, more=["--fast", fast])
 
 
 for SMP in (1, 4):
