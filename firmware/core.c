@@ -65,15 +65,21 @@ void *fw_alloc(size_t size, size_t align)
 	return (void *)at;
 }
 
+static void flush(struct sio_slot_shared *s)
+{
+	hv_call(s, SIO_HC_FLUSH);
+	s->n_ops = 0;
+}
+
 void fw_op(uint32_t code, uint32_t arg, uint64_t a, uint64_t b, uint64_t c)
 {
 	struct sio_slot_shared *s = fw.slot;
 
-	if (s->n_ops == SIO_MAX_OPS) {
-		hv_call(s, SIO_HC_FLUSH);
-		s->n_ops = 0;
-	}
+	if (s->n_ops == SIO_MAX_OPS)
+		flush(s);
 	s->ops[s->n_ops++] = (struct sio_op){ .code = code, .arg = arg, .a = a, .b = b, .c = c };
+	if (fw.maps_at_once && (code == SIO_OP_MAP || code == SIO_OP_UNMAP))
+		flush(s);
 }
 
 void fw_set_text(struct sio_slot_shared *s, const char *text, size_t len)

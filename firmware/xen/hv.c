@@ -66,7 +66,9 @@ static struct sio_xen_slot_shared *other_slot(const struct sio_slot_shared *s)
 	return xen_slot_of((unsigned)(s - fw_slot_of(0)));
 }
 
-/* Memory that models claim.  Xen's ranges do not overlap; of two claims that do, the first has it. */
+/* Memory that models claim.  Xen's ranges do not overlap; of two claims that do, the first has it.
+ * This table and that of fast ports are guarded by the firmware's lock (fw.maps_at_once); so is the order in which Xen hears
+ * of them, which ends a domain that maps what is mapped. */
 static struct claim {
 	uint64_t base, len;
 	bool used, mapped;
