@@ -201,7 +201,8 @@ static void translate(struct sio_slot_shared *s, const struct sio_op *op)
 	/* A domain starts afresh: xl makes a new one (on_reboot=). The guest stops when we return. */
 	case SIO_OP_RESET:
 	case SIO_OP_POWEROFF:
-		shut_down(op->code == SIO_OP_RESET ? XEN_SHUTDOWN_REBOOT : XEN_SHUTDOWN_POWEROFF);
+		shut_down(op->code == SIO_OP_RESET || pv_wants_reboot() ? XEN_SHUTDOWN_REBOOT :
+									  XEN_SHUTDOWN_POWEROFF);
 		break;
 	default:
 		if (op->code >= XEN_OP)
