@@ -281,6 +281,12 @@ def disk_mix(t):
     bodies("test_disk").diskmix(t, 20000, 4, 32, 7, limit=600)
 
 
+@test("disk-mix-i386", cost=500, quick=False)
+def disk_mix_i386(t):
+    """The same by an i386 guest with two processors."""
+    bodies("test_disk").diskmix(t, 20000, 4, 32, 7, limit=900, arch="i386", smp=2)
+
+
 @test("disk-mix-short", cost=60)
 def disk_mix_short(t):
     bodies("test_disk").diskmix(t, 1500, 4, 16, 11)
