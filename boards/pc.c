@@ -313,6 +313,14 @@ int pc_init(struct machine *m, struct machine_ops *ops, void *ctx, const struct 
 	return 0;
 }
 
+void pc_power_button(struct machine *m)
+{
+	const struct dev_host *pm = &m->host[PM];
+
+	for (int level = 1; level >= 0 && !pm->away; level--)
+		pm->cls->line(pm->dev, 0, level);
+}
+
 int pc_vector(const struct machine *m)
 {
 	return m->host[PIC].away ? -1 : i8259_vector(m->host[PIC].dev);

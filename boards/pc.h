@@ -42,6 +42,9 @@ struct pc_io {
 int pc_init(struct machine *m, struct machine_ops *ops, void *ctx, const struct pc_io *io,
 	    const char **why);
 
+/* The power button is pressed, for a moment. Nothing where the power management is in another home. */
+void pc_power_button(struct machine *m);
+
 /*
  * The processor's side of the interrupt controllers, for io.irqchip.  After each entry into the machine:
  * the vector that the 8259s want the first processor to take, or -1.  It may differ each time.

@@ -78,6 +78,8 @@ void fw_op(uint32_t code, uint32_t arg, uint64_t a, uint64_t b, uint64_t c)
 	if (s->n_ops == SIO_MAX_OPS)
 		fw_flush();
 	s->ops[s->n_ops++] = (struct sio_op){ .code = code, .arg = arg, .a = a, .b = b, .c = c };
+	if (fw.maps_at_once && (code == SIO_OP_MAP || code == SIO_OP_UNMAP))
+		fw_flush();
 }
 
 void fw_set_text(struct sio_slot_shared *s, const char *text, size_t len)

@@ -104,6 +104,8 @@ static void events(uint64_t e)
 	for (unsigned i = 0; i < MACHINE_MAX_DOORBELLS; i++)
 		if (e >> (SIO_EVENT_DOORBELL + i) & 1)
 			machine_doorbell(fw.machine, i);
+	if (e >> SIO_EVENT_BUTTON & 1)
+		pc_power_button(fw.machine);
 	pv_events(e);
 }
 

@@ -66,7 +66,9 @@ static struct sio_xen_slot_shared *other_slot(const struct sio_slot_shared *s)
 	return xen_slot_of((unsigned)(s - fw_slot_of(0)));
 }
 
-/* Memory that models claim.  Xen's ranges do not overlap; of two claims that do, the first has it. */
+/* Memory that models claim.  Xen's ranges do not overlap; of two claims that do, the first has it.
+ * This table and that of fast ports are guarded by the firmware's lock (fw.maps_at_once); so is the order in which Xen hears
+ * of them, which ends a domain that maps what is mapped. */
 static struct claim {
 	uint64_t base, len;
 	bool used, mapped;
@@ -199,7 +201,8 @@ static void translate(struct sio_slot_shared *s, const struct sio_op *op)
 	/* A domain starts afresh: xl makes a new one (on_reboot=). The guest stops when we return. */
 	case SIO_OP_RESET:
 	case SIO_OP_POWEROFF:
-		shut_down(op->code == SIO_OP_RESET ? XEN_SHUTDOWN_REBOOT : XEN_SHUTDOWN_POWEROFF);
+		shut_down(op->code == SIO_OP_RESET || pv_wants_reboot() ? XEN_SHUTDOWN_REBOOT :
+									  XEN_SHUTDOWN_POWEROFF);
 		break;
 	default:
 		if (op->code >= XEN_OP)

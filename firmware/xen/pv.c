@@ -16,6 +16,7 @@ static struct {
 	char serial[PC_MAX_DISKS][8];
 	bool has_console;
 	bool watches; /* control/shutdown */
+	bool reboot;  /* asked for there: the guest's next power-off */
 	uint64_t tsc0;
 	uint32_t tsc_khz;
 } pv;
@@ -119,7 +120,8 @@ void pv_text(const char *prefix, const char *text, size_t n)
 		xen_console_service(&pv.console, true);
 }
 
-/* A guest that does not know Xen leaves xenstore to the firmware, and is suspended by it. */
+/* A guest that does not know Xen leaves xenstore to the firmware, and is suspended by it. It is asked to shut itself down
+ * as a PC is, by the power button. */
 static void watch_control(void)
 {
 	pv.watches = !(fw.cfg->flags & SIO_CFG_XEN) && xen_store_watch(&pv.x, "control/shutdown");
@@ -127,14 +129,28 @@ static void watch_control(void)
 
 static void look_at_control(void)
 {
+	static const char asked[][12] = { "suspend", "poweroff", "reboot" };
 	char text[XEN_STORE_TEXT];
+	unsigned i = 0;
 
 	if (!pv.watches || !xen_store_fired(&pv.x) ||
-	    !xen_store_read(&pv.x, "control", "shutdown", text) ||
-	    memcmp(text, "suspend", sizeof("suspend")))
+	    !xen_store_read(&pv.x, "control", "shutdown", text))
 		return;
-	xen_store_write(&pv.x, "control", "shutdown", "");
-	xen_suspend();
+	while (memcmp(text, asked[i], strlen(asked[i]) + 1))
+		if (++i == sizeof(asked) / sizeof(asked[0]))
+			return;
+	xen_store_write(&pv.x, "control", "shutdown", ""); /* heard */
+	if (i == 0) {
+		xen_suspend();
+		return;
+	}
+	pv.reboot = i == 2;
+	pc_power_button(fw.machine);
+}
+
+bool pv_wants_reboot(void)
+{
+	return pv.reboot;
 }
 
 void pv_start(struct pc_io *io)

@@ -63,6 +63,7 @@ uint64_t xen_op(uint32_t code, uint32_t arg, uint64_t a);
 void pv_text(const char *prefix, const char *text,
 	     size_t n); /* a line for the console or Xen's log */
 void pv_restored(void);
+bool pv_wants_reboot(void); /* xl reboot: a power-off is to be one */
 
 /* entry.S, and the linker script */
 extern char xen_hypercall_page[], xen_slots[], xen_shared[], xen_shared_info[], xen_image_end[];

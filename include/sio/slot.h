@@ -69,8 +69,9 @@ enum sio_req_kind {
 
 /* Bits of sio_request.events, which come with any kind. Bit n < SIO_MAX_VIRTIO: virtio window n has used
  * buffers or a configuration change; bit SIO_EVENT_DOORBELL + n: doorbell n was rung, after the posted
- * writes and before the request's own access. */
+ * writes and before the request's own access; bit SIO_EVENT_BUTTON: the power button is pressed. */
 #define SIO_EVENT_DOORBELL 32u
+#define SIO_EVENT_BUTTON   62u
 #define SIO_EVENT_TIMER    (1ull << 63)
 
 struct sio_request {

@@ -387,7 +387,8 @@ def test_commands(w):
     while d.ask({'cmd': 'stats'})['resets'] != 1:
         check(time.monotonic() < end, 'no reset: ' + d.err())
         time.sleep(0.05)
-    alive(d, 'after a reset')
+    check(d.ask({'cmd': 'powerdown'}) == {'ok': True}, 'powerdown')
+    alive(d, 'after a reset and with the power button pressed')
     check(d.ask({'cmd': 'stop'}) == {'ok': True}, 'stop')
     check(d.p.wait(LIMIT) == 0, d.err())
     check(not os.path.exists(d.path), 'the socket is left behind')

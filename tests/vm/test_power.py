@@ -6,6 +6,7 @@ import random
 import re
 import secrets
 import signal
+import socket
 import subprocess
 import termios
 import time
@@ -135,6 +136,19 @@ def stop_ctrl_a_x(t):
             f.write(text)
         os.close(master)
         os.close(slave)
+
+
+@test("powerdown", quick=True)
+def powerdown(t):
+    """The control socket's powerdown is the ACPI power button, upon which the guest powers itself off."""
+    m = t.boot("button")
+    m.expect(r"SIO-BUTTON: ready", 150)
+    with socket.socket(socket.AF_UNIX) as s:
+        s.connect(f"{os.environ.get('XDG_RUNTIME_DIR', '/run')}/selfio/{m.process.pid}.sock")
+        s.sendall(b'{"cmd": "powerdown"}\n')
+        check(s.recv(100) == b'{"ok": true}\n', "not accepted")
+    m.expect(r"SIO-TEST button: PASS", 30)
+    m.finish()
 
 
 def reboots(t, method="", **kwargs):

@@ -263,10 +263,28 @@ def reboot(t):
     check(data == want.ljust(MIB, b"\0"), "the disk is not what three boots wrote")
 
 
+@test("shutdown", cost=60)
+def shutdown(t):
+    """xl reboot and xl shutdown press the power button of a guest that knows nothing of Xen; it then powers itself off."""
+    m = t.boot("button", on_reboot="restart")
+    for what in ("reboot", "shutdown"):
+        m.expect(r"SIO-BUTTON: ready", 150)
+        t.shell("xl", what, m.name, timeout=60)
+        m.expect(r"SIO-TEST button: PASS", 60)
+    m.finish()
+    check(m.reasons == [REBOOT, POWEROFF], f"xl saw the domain end for the reasons {m.reasons}")
+
+
 @test("disk-mix", cost=400, quick=False)
 def disk_mix(t):
     """20,000 random reads, writes and flushes on four disks; images and model must be equal."""
     bodies("test_disk").diskmix(t, 20000, 4, 32, 7, limit=600)
+
+
+@test("disk-mix-i386", cost=500, quick=False)
+def disk_mix_i386(t):
+    """The same by an i386 guest with two processors."""
+    bodies("test_disk").diskmix(t, 20000, 4, 32, 7, limit=900, arch="i386", smp=2)
 
 
 @test("disk-mix-short", cost=60)

@@ -18,6 +18,7 @@ usage() {
 	  grub           grub-i386-pc (modules and boot images), grub-mkimage, grub-mkrescue
 	  u-boot         u-boot-x86.rom, u-boot-x86_64.rom
 	  memtest        memtest-x64.bin, memtest-ia32.bin
+	  libc-i386      libc-i386 (what gcc -m32 -static wants; not among "all")
 	  all            all of these
 	The results are links in build/guests.
 	END
@@ -34,7 +35,7 @@ for a in "$@"; do
 	--update) update=yes ;;
 	-h|--help) usage; exit 0 ;;
 	all) names+=(linux-amd64 linux-686 busybox-amd64 busybox-i386 grub u-boot memtest) ;;
-	linux-amd64|linux-686|busybox-amd64|busybox-i386|grub|u-boot|memtest) names+=("$a") ;;
+	linux-amd64|linux-686|busybox-amd64|busybox-i386|grub|u-boot|memtest|libc-i386) names+=("$a") ;;
 	*) usage >&2; die "unknown name: $a" ;;
 	esac
 done
@@ -210,6 +211,10 @@ fetch() {
 			[ "$pkg" ] || die "memtest86+ has no $ver image"
 			link "$pkg" "memtest-$ver.bin"
 		done
+		;;
+	libc-i386) # (of amd64's packages, for its compiler)
+		[ $have = yes ] || unpack libc-i386 libc6-dev-i386:amd64 "lib32gcc-$(gcc -dumpversion)-dev:amd64"
+		link pkg/libc-i386/usr libc-i386
 		;;
 	esac
 }

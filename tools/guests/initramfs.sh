@@ -4,8 +4,8 @@
 #   tools/guests/initramfs.sh ARCH OUT [--no-tests] [--module NAME]... [FILE[=PATH]]...
 #
 # ARCH is amd64 or i386.  FILE goes into the archive as PATH, by default /tests/NAME (without .sh);
-# a .c file is compiled first.  With no FILE, everything of tests/vm/guest that runs on ARCH is put
-# in: programs and scripts for amd64, scripts for i386.
+# a .c file is compiled first.  With no FILE, everything of tests/vm/guest is put in; for i386 without the
+# programs, if the compiler's 32-bit libraries can't be had.
 # The archive is not compressed: unpacking it costs an emulated processor less than inflating it.
 # What /init does and the kernel arguments that it knows are described in tests/vm/guest/init.
 set -euo pipefail
@@ -20,8 +20,8 @@ arch=$1
 out=$2
 shift 2
 case $arch in
-amd64) karch=amd64 ;;
-i386) karch=686 ;;
+amd64) karch=amd64 programs=() ;;
+i386) karch=686 programs=(--i386) ;;
 *) die "ARCH is amd64 or i386, not $arch" ;;
 esac
 
@@ -39,7 +39,9 @@ done
 if [ ${#files[@]} -eq 0 ] && [ $tests = yes ]; then
 	shopt -s nullglob
 	files=("$top"/tests/vm/guest/*.sh)
-	[ $arch != amd64 ] || files+=("$top"/tests/vm/guest/*.c)
+	if [ $arch = amd64 ] || "$here/fetch.sh" libc-i386 >/dev/null; then
+		files+=("$top"/tests/vm/guest/*.c)
+	fi
 fi
 
 "$here/fetch.sh" linux-$karch busybox-$arch >/dev/null
@@ -74,7 +76,7 @@ applets="ash awk basename blockdev cat chmod cmp cp cut date dd df dirname dmesg
 		# For modprobe, when a test asks for them.
 		release=$(basename "$(readlink -f "$dir/modules-$karch")")
 		/usr/bin/python3 "$here/image.py" moddir "$dir/modules-$karch" "$tmp/lib" 8139cp 8139too e1000 \
-			ne2k-pci "?ne" bridge virtio_pci virtio_net "?xen-blkfront"
+			ne2k-pci "?ne" bridge virtio_pci virtio_net "?xen-blkfront" "?button"
 		(cd "$tmp/lib" && find . -type f) | sort | while read -r m; do
 			echo "file /lib/modules/$release/${m#./} 644 $tmp/lib/${m#./}"
 		done
@@ -87,8 +89,7 @@ applets="ash awk basename blockdev cat chmod cmp cp cut date dd df dirname dmesg
 		[ "$path" != "$f" ] || path=/tests/${name%.*}
 		case $f in
 		*.c)
-			[ $arch = amd64 ] || die "$name: programs are built for amd64 only"
-			f=$("$here/programs.sh" "${name%.c}")
+			f=$("$here/programs.sh" ${programs[@]+"${programs[@]}"} "${name%.c}")
 			;;
 		esac
 		echo "file $path 755 $f"
