@@ -170,15 +170,15 @@ class Domain(vm.Machine):
 
 class Context(vm.Context):
     def boot(self, program="", args=(), disks=(), arch="amd64", smp=1, mem="256M", append="", label="", more=(),
-             extra=(), on_reboot="preserve", words=""):
-        """As on KVM. extra: further disks of the domain's, as xl has them; words: for the firmware."""
+             extra=(), on_reboot="preserve", words="", vifs=()):
+        """As on KVM. extra: further disks of the domain's, as xl has them, and vifs; words: for the firmware."""
         line = self.line("ttyS0,115200", program, args, disks,
                          f"tsc_early_khz={tsc_khz()} {'tsc=reliable ' if smp > 1 else ''}{append}")
         boot = self.path(f"boot{len(self.machines)}")
         archive.write(boot, BIOS, vm.guest_file("vmlinuz-" + ("686" if arch == "i386" else "amd64"), "tests/run.sh"),
                       os.path.join(XEN, f"test-{arch}.cpio"), line.strip())
         disk = [f"format=raw,vdev=hd{'abcd'[i]},access=rw,target={d}" for i, d in enumerate(disks)] + list(extra)
-        return self.start(boot, disk, smp, int(mem.rstrip("M")), label, on_reboot, words)
+        return self.start(boot, disk, smp, int(mem.rstrip("M")), label, on_reboot, words, vifs)
 
     @staticmethod
     def line(console, program, args, disks, append):
@@ -215,13 +215,14 @@ class Context(vm.Context):
             'device_model_version = "qemu-xen"', 'device_model_override = "/tmp/qemu"', 'vga = "none"', "vnc = 0",
             "nographic = 1", f'serial = "file:{log}"'], log)
 
-    def start(self, boot, disk, smp=1, mem=256, label="", on_reboot="preserve", words=""):
+    def start(self, boot, disk, smp=1, mem=256, label="", on_reboot="preserve", words="", vifs=()):
         return Domain(self, "\n".join([
             'type = "pvh"', f'kernel = "{FIRMWARE}"', f'ramdisk = "{boot}"', f'cmdline = "{words}"',
             f"memory = {mem}", f"vcpus = {smp}",
             'tsc_mode = "native"',  # without it TSC reads exit, and QEMU's emulation reports them wrongly
             'on_poweroff = "preserve"', 'on_crash = "preserve"', f'on_reboot = "{on_reboot}"',
-            "disk = [ " + ", ".join(f'"{d}"' for d in disk) + " ]"]) + "\n", label)
+            "disk = [ " + ", ".join(f'"{d}"' for d in disk) + " ]",
+            "vif = [ " + ", ".join(f'"{v}"' for v in vifs) + " ]"]) + "\n", label)
 
 
 def bodies(name):
@@ -346,6 +347,59 @@ def plain_qemu(t):
     m.expect(r"SIO-TEST mix: PASS", 30)
     m.finish()
     compare(t, [image], mix)
+
+
+def bridge(t, dhcp=True):
+    """Dom0's end of a vif: a bridge, in the place of a TAP interface."""
+    net = bodies("test_net")
+
+    class Bridge(net.Tap):
+        def __init__(self):
+            self.t, self.n = t, next(net.NUMBER)
+            self.name, self.subnet = f"sio{self.n}", f"10.77.{self.n}"
+            self.server = f"{self.subnet}.1"
+            t.shell("ip", "link", "add", self.name, "type", "bridge")
+            t.at_end(t.shell, "ip", "link", "del", self.name)
+            with open(f"/proc/sys/net/ipv6/conf/{self.name}/disable_ipv6", "w") as f:
+                f.write("1")
+            self.ip("addr", "add", f"{self.server}/24", "dev", self.name)
+            self.up()
+            if dhcp:
+                self.serve()
+
+        def vif(self, mac):
+            return f"mac={mac},bridge={self.name}"
+
+    return Bridge()
+
+
+MAC = "52:54:00:aa:00:07"
+
+
+def net_end(t, m, timeout=120):
+    m.expect(r"SIO-TEST net: PASS", timeout)
+    m.finish()
+    for what, speed in dict(re.findall(rb"SIO-NET (up|down) .*?(\d+) KiB/s", m.out.data)).items():
+        t.note(f"{what.decode()} {int(speed) / 1024:.1f} MiB/s")
+
+
+def net_basic(t, driver, card, mib):
+    """DHCP, ping, datagrams, and streams each way with their checksums."""
+    br = bridge(t)
+    m = t.boot("net", [driver, "dhcp", "ping", "echo:100:1472", f"down:{mib}", f"up:{mib}"], vifs=[br.vif(MAC)],
+               words=f"net0={card}")
+    m.expect("SIO-CARD eth0 " + MAC, 120, what="the card with its address")
+    net_end(t, m, 120 if mib <= 64 else 600)
+
+
+def register_net():
+    for driver, card, quick, full in (("e1000", "e1000", 64, 256), ("8139cp", "rtl8139", 64, 256),
+                                      ("8139too", "rtl8139c", 8, 64), ("ne2k-pci", "ne2k_pci", 1, 8)):
+        test(f"net-{driver}", cost=60)(lambda t, d=driver, c=card, n=quick: net_basic(t, d, c, n))
+        test(f"net-{driver}-256", cost=200, quick=False)(lambda t, d=driver, c=card, n=full: net_basic(t, d, c, n))
+
+
+register_net()
 
 
 def leftovers():
