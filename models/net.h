@@ -49,6 +49,7 @@ struct net_tx {
 #define NET_F_CSUM 1u /* takes NET_CSUM_PARTIAL */
 #define NET_F_TSO4 2u
 #define NET_F_TSO6 4u
+#define NET_F_VLAN 8u /* and the last two for frames with a VLAN tag, too */
 
 struct net {
 	/* The front end's part. */

@@ -158,7 +158,7 @@ int virtio_net_init(struct virtio_net *vn, const struct pv_env *env, uint64_t wi
 	vn->net.resume = resume;
 	vn->net.features = 0;
 	if (vn->features & VIRTIO_NET_F_CSUM) {
-		vn->net.features |= NET_F_CSUM;
+		vn->net.features |= NET_F_CSUM | NET_F_VLAN;
 		/* 5.1.3.1: TSO needs the checksum. */
 		if (vn->features & VIRTIO_NET_F_HOST_TSO4)
 			vn->net.features |= NET_F_TSO4;

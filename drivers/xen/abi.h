@@ -2,7 +2,7 @@
 /*
  * abi.h - the part of Xen's public ABI that the front ends use, as of Xen 4.17: xen/include/public/
  * xen.h, memory.h, grant_table.h, event_channel.h, hvm/params.h, io/xs_wire.h, io/console.h,
- * io/blkif.h, io/ring.h.
+ * io/blkif.h, io/netif.h, io/ring.h.
  *
  * Written here, since the firmware is built without a libc and on machines without Xen's headers.  Ring
  * entries are those of "x86_64-abi", which the front end names to the back end, in either mode of the
@@ -161,6 +161,66 @@ struct blkif_ring_shared {
 	} ring[BLKIF_RING];
 };
 
+/* network */
+#define NETIF_MAX_SLOTS 18u    /* XEN_NETIF_NR_SLOTS_MIN: of a packet, that every back end takes */
+#define NETIF_MAX_SIZE  65535u /* XEN_NETIF_MAX_TX_SIZE */
+
+#define NETTXF_CSUM_BLANK     1u
+#define NETTXF_DATA_VALIDATED 2u
+#define NETTXF_MORE_DATA      4u
+#define NETTXF_EXTRA_INFO     8u
+struct netif_tx_request {
+	uint32_t gref;
+	uint16_t offset, flags, id;
+	uint16_t size; /* of the whole packet in its first request */
+};
+#define NETIF_EXTRA_GSO 1u
+#define NETIF_GSO_TCPV4 1u
+#define NETIF_GSO_TCPV6 2u
+#define NETIF_NO_RSP    1 /* to an extra info */
+struct netif_extra_gso {
+	uint8_t type, flags;
+	uint16_t size;
+	uint8_t gso, pad;
+	uint16_t features;
+};
+struct netif_tx_response {
+	uint16_t id;
+	int16_t status;
+};
+
+#define NETRXF_DATA_VALIDATED 1u
+#define NETRXF_CSUM_BLANK     2u
+#define NETRXF_MORE_DATA      4u
+#define NETRXF_EXTRA_INFO     8u
+struct netif_rx_request {
+	uint16_t id, pad;
+	uint32_t gref;
+};
+struct netif_rx_response {
+	uint16_t id, offset, flags;
+	int16_t status; /* bytes, or an error */
+};
+
+#define NETIF_RING 256u /* what fits a page, rounded down to a power of two */
+struct netif_tx_ring_shared {
+	uint32_t req_prod, req_event, rsp_prod, rsp_event;
+	uint8_t pad[48];
+	union {
+		struct netif_tx_request req;
+		struct netif_extra_gso gso;
+		struct netif_tx_response rsp;
+	} ring[NETIF_RING];
+};
+struct netif_rx_ring_shared {
+	uint32_t req_prod, req_event, rsp_prod, rsp_event;
+	uint8_t pad[48];
+	union {
+		struct netif_rx_request req;
+		struct netif_rx_response rsp;
+	} ring[NETIF_RING];
+};
+
 _Static_assert(sizeof(struct xen_hvm_get_param) == 16, "xen_hvm_param");
 _Static_assert(sizeof(struct xen_add_to_physmap) == 8 + 2 * sizeof(long), "xen_add_to_physmap");
 _Static_assert(sizeof(struct xen_gnttab_query_size) == 16, "gnttab_query_size");
@@ -174,5 +234,13 @@ _Static_assert(offsetof(struct blkif_request_shared, u.indirect.gref) == 28, "in
 _Static_assert(sizeof(struct blkif_response_shared) == 16, "blkif_response");
 _Static_assert(offsetof(struct blkif_ring_shared, ring) == 64, "blkif_sring");
 _Static_assert(sizeof(struct blkif_ring_shared) <= XEN_PAGE, "a ring is a page");
+_Static_assert(sizeof(struct netif_tx_request) == 12, "netif_tx_request");
+_Static_assert(sizeof(struct netif_extra_gso) == 8, "netif_extra_info");
+_Static_assert(sizeof(struct netif_tx_response) == 4, "netif_tx_response");
+_Static_assert(sizeof(struct netif_rx_request) == 8, "netif_rx_request");
+_Static_assert(sizeof(struct netif_rx_response) == 8, "netif_rx_response");
+_Static_assert(offsetof(struct netif_tx_ring_shared, ring) == 64, "netif_tx_sring");
+_Static_assert(sizeof(struct netif_tx_ring_shared) == 64 + 12 * NETIF_RING, "netif_tx_sring");
+_Static_assert(sizeof(struct netif_rx_ring_shared) == 64 + 8 * NETIF_RING, "netif_rx_sring");
 
 #endif

@@ -38,7 +38,7 @@ struct xen_env {
 };
 
 /* Frames of the grant table that are the firmware's: of 512 grants each. */
-#define XEN_GRANT_FRAMES 4u
+#define XEN_GRANT_FRAMES 6u
 #define XEN_STORE_TEXT   256u /* longest value that is read, with its 0 */
 
 struct xen {
@@ -82,10 +82,10 @@ bool xen_store_write(struct xen *x, const char *dir, const char *key, const char
 /* A decimal number of at most max; dflt if there is no such. */
 uint64_t xen_store_number(struct xen *x, const char *dir, const char *key, uint64_t max,
 			  uint64_t dflt);
-/* One watch: PATH changes, or what lies below it. It fires once at its start, and ends when the domain is restored. Only
- * for who keeps the ring: events would come to its next user. */
+/* A watch: PATH changes, or what lies below it. It fires once at its start, and ends when the domain is restored. Only
+ * for who keeps the ring: events would come to its next user. False: there is one already, or no xenstore. */
 bool xen_store_watch(struct xen *x, const char *path);
-/* Has it fired since the last call? Costs no hypercall if not. */
+/* Has one fired since the last call? Costs no hypercall if not. */
 bool xen_store_fired(struct xen *x);
 bool xen_store_write_number(struct xen *x, const char *dir, const char *key, uint64_t v);
 

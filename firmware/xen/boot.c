@@ -13,7 +13,6 @@
 #define XEN_HC_VCPU    24u
 
 #define MAPSPACE_SHARED_INFO 0u
-#define MAPSPACE_GMFN        2u
 #define VCPUOP_IS_UP         3u
 #define VERSION_HANDLE       8u
 
@@ -80,13 +79,18 @@ static void map_hypercalls(void)
 		__asm__ volatile("hlt");
 }
 
-static void map_page(unsigned space, uint64_t from, uint64_t to)
+bool xen_move_page(unsigned space, uint64_t from, uint64_t to)
 {
 	struct xen_add_to_physmap a = {
 		.domid = XEN_DOMID_SELF, .space = space, .idx = from / PAGE, .gpfn = to / PAGE
 	};
 
-	if (xen_hypercall(XEN_HC_MEMORY, XEN_MEM_ADD_TO_PHYSMAP, &a, 0))
+	return !xen_hypercall(XEN_HC_MEMORY, XEN_MEM_ADD_TO_PHYSMAP, &a, 0);
+}
+
+static void map_page(unsigned space, uint64_t from, uint64_t to)
+{
+	if (!xen_move_page(space, from, to))
 		die("selfio: Xen does not move a page\n");
 }
 
@@ -95,11 +99,11 @@ static void take_pages(uint64_t to, uint64_t len, uint64_t *vga, uint64_t *top)
 {
 	for (uint64_t end = to + len; to < end; to += PAGE) {
 		if (*vga < VGA + VGA_LEN) {
-			map_page(MAPSPACE_GMFN, *vga, to);
+			map_page(XEN_MAPSPACE_GMFN, *vga, to);
 			*vga += PAGE;
 		} else {
 			*top -= PAGE;
-			map_page(MAPSPACE_GMFN, *top, to);
+			map_page(XEN_MAPSPACE_GMFN, *top, to);
 		}
 	}
 }
@@ -132,9 +136,9 @@ static struct sio_ram open_archive(const struct start_module *mod, uint64_t at,
 static void move_module(const struct start_module *mod, uint64_t to, uint64_t *top)
 {
 	for (uint64_t off = 0; off < mod->len; off += PAGE) {
-		map_page(MAPSPACE_GMFN, mod->addr + off, to + off);
+		map_page(XEN_MAPSPACE_GMFN, mod->addr + off, to + off);
 		*top -= PAGE;
-		map_page(MAPSPACE_GMFN, *top, mod->addr + off);
+		map_page(XEN_MAPSPACE_GMFN, *top, mod->addr + off);
 	}
 }
 
@@ -153,6 +157,33 @@ static bool has_word(const char *line, const char *word)
 			line++;
 	}
 	return false;
+}
+
+/* netN=MODEL, N from 0 to 7. A word that is not understood is none. */
+static void read_net_words(const char *line, struct sio_config *c)
+{
+	static const struct {
+		char word[10];
+		uint8_t card;
+	} model[] = {
+		{ "rtl8139", SIO_NET_RTL8139 },   { "rtl8139c", SIO_NET_RTL8139C },
+		{ "e1000", SIO_NET_E1000 },       { "ne2k_pci", SIO_NET_NE2K_PCI },
+		{ "ne2k_isa", SIO_NET_NE2K_ISA }, { "pv", XEN_NET_PV },
+	};
+	char word[] = "net0=\0         ";
+
+	for (unsigned unit = 0; unit < SIO_MAX_NETS; unit++) {
+		for (unsigned i = 0; i < sizeof(model) / sizeof(model[0]); i++) {
+			word[3] = (char)('0' + unit);
+			memcpy(word + 5, model[i].word, sizeof(model[i].word));
+			if (has_word(line, word) && c->n_devices < SIO_MAX_DEVICES)
+				c->device[c->n_devices++] =
+					(struct sio_device){ .kind = SIO_DEV_NET,
+							     .window = SIO_NO_WINDOW,
+							     .unit = unit,
+							     .card = model[i].card };
+		}
+	}
 }
 
 static void fill_config(struct sio_config *c, uint64_t low, uint64_t high)
@@ -237,6 +268,7 @@ _Noreturn void xen_boot(const struct start_info *si)
 		cfg->flags |= SIO_CFG_XEN;
 		setup.flags = SIO_XEN_HIDE_UNPAGED;
 	}
+	read_net_words(cmdline, cfg);
 	fill_config(cfg, low, high);
 
 	memset((void *)(uintptr_t)OPT_ROMS, 0, 0x100000 - OPT_ROMS);

@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* pv.c - the PV front ends in a Xen domain: disks hda to hdd of its configuration, its console. */
+/* pv.c - the PV front ends in a Xen domain: disks hda to hdd of its configuration, its networks, its console. */
 #include <string.h>
 
 #include "boards/pc.h"
 #include "drivers/xen/xen_blk.h"
 #include "drivers/xen/xen_console.h"
+#include "drivers/xen/xen_net.h"
 #include "firmware/metal/cpu.h"
 #include "firmware/xen/xen_home.h"
 #include "lib/fmt.h"
@@ -14,6 +15,8 @@ static struct {
 	struct xen_console console;
 	struct xen_blk *disk[PC_MAX_DISKS];
 	char serial[PC_MAX_DISKS][8];
+	struct xen_net *net[SIO_MAX_NETS];
+	uint64_t console_ns, net_ns; /* when they are to be looked at; UINT64_MAX: no need */
 	bool has_console;
 	bool watches; /* control/shutdown */
 	bool reboot;  /* asked for there: the guest's next power-off */
@@ -34,7 +37,7 @@ static uint64_t e_gpa(void *ctx, const void *p)
 static void *e_at(void *ctx, uint64_t gpa, uint64_t len)
 {
 	const struct sio_ram special = { XEN_SPECIAL, XEN_SPECIAL_N * SIO_PAGE };
-	const struct sio_ram priv = { SIO_PRIV_BASE, XEN_PRIV_SIZE };
+	const struct sio_ram priv = { SIO_PRIV_BASE, fw.cfg->priv_size };
 	const struct sio_ram *area[] = { &special, &priv, &fw.cfg->ram[0], &fw.cfg->ram[1] };
 
 	for (unsigned i = 0; i < sizeof(area) / sizeof(area[0]); i++) {
@@ -120,11 +123,14 @@ void pv_text(const char *prefix, const char *text, size_t n)
 		xen_console_service(&pv.console, true);
 }
 
-/* A guest that does not know Xen leaves xenstore to the firmware, and is suspended by it. It is asked to shut itself down
- * as a PC is, by the power button. */
-static void watch_control(void)
+/* A guest that does not know Xen leaves xenstore to the firmware: it is suspended by it, is asked to shut itself down as a
+ * PC is, by the power button, and has links that go and come with their back ends. */
+static void watch_store(void)
 {
 	pv.watches = !(fw.cfg->flags & SIO_CFG_XEN) && xen_store_watch(&pv.x, "control/shutdown");
+	for (unsigned i = 0; i < SIO_MAX_NETS && pv.watches; i++)
+		if (pv.net[i])
+			xen_net_watch(pv.net[i]);
 }
 
 static void look_at_control(void)
@@ -133,8 +139,7 @@ static void look_at_control(void)
 	char text[XEN_STORE_TEXT];
 	unsigned i = 0;
 
-	if (!pv.watches || !xen_store_fired(&pv.x) ||
-	    !xen_store_read(&pv.x, "control", "shutdown", text))
+	if (!xen_store_read(&pv.x, "control", "shutdown", text))
 		return;
 	while (memcmp(text, asked[i], strlen(asked[i]) + 1))
 		if (++i == sizeof(asked) / sizeof(asked[0]))
@@ -148,20 +153,71 @@ static void look_at_control(void)
 	pc_power_button(fw.machine);
 }
 
+static void look_at_store(void)
+{
+	if (!pv.watches || !xen_store_fired(&pv.x))
+		return;
+	for (unsigned i = 0; i < SIO_MAX_NETS; i++)
+		if (pv.net[i])
+			xen_net_look(pv.net[i]);
+	look_at_control();
+}
+
 bool pv_wants_reboot(void)
 {
 	return pv.reboot;
 }
 
+/* The card of a vif: what the command line says; otherwise what xl says for an emulated one. */
+static uint32_t card_of(unsigned unit)
+{
+	for (unsigned i = 0; i < fw.cfg->n_devices; i++)
+		if (fw.cfg->device[i].kind == SIO_DEV_NET && fw.cfg->device[i].unit == unit)
+			return fw.cfg->device[i].card;
+	return SIO_NET_RTL8139;
+}
+
+/* Private memory grows by RAM's last pages. */
+static void grow(uint64_t bytes)
+{
+	struct sio_config *c = fw_ptr(SIO_PRIV_BASE + SIO_CONFIG_OFF);
+
+	for (uint64_t end = fw.heap_end + bytes; fw.heap_end < end; fw.heap_end += SIO_PAGE) {
+		if (c->priv_size == SIO_PRIV_MAX ||
+		    !xen_move_page(XEN_MAPSPACE_GMFN, c->ram[0].len - SIO_PAGE, fw.heap_end))
+			fw_panic("no memory for network cards");
+		c->ram[0].len -= SIO_PAGE;
+		c->priv_size += SIO_PAGE;
+		memset((void *)fw.heap_end, 0, SIO_PAGE);
+	}
+}
+
+static void start_nets(struct pc_io *io)
+{
+	for (unsigned i = 0; i < SIO_MAX_NETS; i++) {
+		uint32_t card = card_of(i);
+
+		if (card == XEN_NET_PV || !xen_net_there(&pv.x, i))
+			continue;
+		/* The front end, and the model as vmm/home.c has it. */
+		grow(XEN_NET_BYTES + (card == SIO_NET_E1000 ? 0x20000 : 0x10000));
+		pv.net[i] = fw_alloc(sizeof(*pv.net[i]), 64);
+		if (xen_net_init(pv.net[i], &pv.x, i, PC_MAX_DISKS + i))
+			fw_panic("network %u: this is no vif", i);
+		io->net[i] = (struct pc_net){ .net = &pv.net[i]->net, .card = card };
+	}
+}
+
 void pv_start(struct pc_io *io)
 {
+	pv.console_ns = pv.net_ns = UINT64_MAX;
 	start_clock();
 	if (xen_init(&pv.x, &env))
 		fw_panic("no PV devices");
 	pv.has_console = !xen_console_init(&pv.console, &pv.x);
 	if (pv.has_console) {
 		io->console = &pv.console.chr;
-		fw.poll_ns = 0;
+		fw.poll_ns = pv.console_ns = 0;
 	}
 	for (unsigned i = 0; i < PC_MAX_DISKS; i++) {
 		struct xen_blk *b = fw_alloc(sizeof(*b), 64);
@@ -175,7 +231,8 @@ void pv_start(struct pc_io *io)
 		fmt(pv.serial[i], sizeof(pv.serial[i]), "SIO-hd%c", 'a' + i);
 		io->disk[i] = (struct pc_disk){ &b->blk, pv.serial[i], "selfio disk", false };
 	}
-	watch_control();
+	start_nets(io);
+	watch_store();
 }
 
 void pv_restored(void)
@@ -187,15 +244,39 @@ void pv_restored(void)
 	for (unsigned i = 0; i < PC_MAX_DISKS; i++)
 		if (pv.disk[i])
 			xen_blk_restored(pv.disk[i]);
-	watch_control();
+	for (unsigned i = 0; i < SIO_MAX_NETS; i++)
+		if (pv.net[i])
+			xen_net_restored(pv.net[i]);
+	watch_store();
+}
+
+/* Frames whose end no event tells are looked at so much later, if nothing else happens before. */
+#define LAZY_NS SIO_POSTED_MAX_NS
+
+static void set_poll(void)
+{
+	fw.poll_ns = pv.net_ns < pv.console_ns ? pv.net_ns : pv.console_ns;
 }
 
 bool pv_service(void)
 {
+	bool more = false, waits = false, due = pv.net_ns <= fw.machine->now_ns;
+
 	for (unsigned i = 0; i < PC_MAX_DISKS; i++)
 		if (pv.disk[i])
 			xen_blk_service(pv.disk[i]);
-	return false;
+	for (unsigned i = 0; i < SIO_MAX_NETS; i++) {
+		if (!pv.net[i])
+			continue;
+		more |= due ? xen_net_hurry(pv.net[i]) : xen_net_service(pv.net[i]);
+		waits |= xen_net_waits(pv.net[i]);
+	}
+	if (!waits)
+		pv.net_ns = UINT64_MAX;
+	else if (pv.net_ns == UINT64_MAX || due)
+		pv.net_ns = fw.machine->now_ns + LAZY_NS;
+	set_poll();
+	return more;
 }
 
 bool pv_console(bool flush)
@@ -203,10 +284,11 @@ bool pv_console(bool flush)
 	if (!pv.has_console)
 		return false;
 	/* No event tells of input. */
-	if (fw.machine->now_ns >= fw.poll_ns) {
-		fw.poll_ns = fw.machine->now_ns + XEN_CONSOLE_POLL_NS;
+	if (fw.machine->now_ns >= pv.console_ns) {
+		pv.console_ns = fw.machine->now_ns + XEN_CONSOLE_POLL_NS;
+		set_poll();
 		flush = true;
-		look_at_control();
+		look_at_store();
 	}
 	xen_console_service(&pv.console, flush);
 	return xen_console_pending(&pv.console);
@@ -215,4 +297,7 @@ bool pv_console(bool flush)
 void pv_events(uint64_t events)
 {
 	/* pv_service() looks at every disk anyway. */
+	for (unsigned i = 0; i < SIO_MAX_NETS; i++)
+		if (pv.net[i] && events & SIO_XEN_EVENT_CHANNEL(PC_MAX_DISKS + i))
+			xen_net_hurry(pv.net[i]);
 }

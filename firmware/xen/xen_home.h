@@ -8,7 +8,8 @@
  * guest makes its first access.  What boot.c runs must not use addresses that are stored in data.
  *
  * Private memory lies at SIO_PRIV_BASE as on KVM.  It is made of pages that are taken out of RAM: the
- * 128 KiB of the VGA's window, and RAM's last ones.
+ * 128 KiB of the VGA's window, and RAM's last ones.  Network cards want more; it is taken while the board is
+ * built, before anybody in the guest has asked how much RAM there is.
  */
 #ifndef FIRMWARE_XEN_XEN_HOME_H
 #define FIRMWARE_XEN_XEN_HOME_H
@@ -17,7 +18,7 @@
 #include "sio/xen.h"
 
 #define XEN_LOAD      0x100000u
-#define XEN_PRIV_SIZE 0x100000u
+#define XEN_PRIV_SIZE 0x100000u   /* without network cards */
 #define XEN_SPECIAL   0xfeff8000u /* Xen's own pages in a PVH domain: xenstore, console */
 #define XEN_SPECIAL_N 8u
 
@@ -46,6 +47,15 @@ enum {
 
 /* An operation of include/sio/xen.h among those of a slot: code + XEN_OP. */
 #define XEN_OP 0x100u
+
+/* A network card's word on the firmware's command line, netN=MODEL, is a device of the config page's without a
+ * window; its card is one of these or: */
+#define XEN_NET_PV 0u /* left to the guest's own netfront */
+
+/* boot.c */
+bool xen_move_page(unsigned space, uint64_t from,
+		   uint64_t to); /* in the guest-physical address space */
+#define XEN_MAPSPACE_GMFN 2u
 
 /* hv.c */
 long xen_hypercall(unsigned nr, unsigned long a, const void *b, unsigned long c);

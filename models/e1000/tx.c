@@ -507,6 +507,7 @@ static bool can_offload(const struct e1000 *d, const struct tx_pkt *p, const str
 
 	return (d->net->features & need) == need && !loopback(d) && (x->tucmd & TUCMD_TCP) &&
 	       (p->popts & POPTS_TXSM) && (!v4 || (p->popts & POPTS_IXSM)) && !x->tucse &&
+	       ((x->ipcss == NET_ETH_HDR && !tag_len(d)) || (d->net->features & NET_F_VLAN)) &&
 	       x->ipcss >= NET_ETH_HDR && x->ipcss + (v4 ? 20u : 40u) <= x->tucss &&
 	       x->tucss + 20u <= x->hdrlen && x->tucso == x->tucss + 16u &&
 	       (!v4 || x->ipcso == x->ipcss + 10u) &&

@@ -247,7 +247,8 @@ static bool large_send(struct rtl_slot *s, uint32_t mss)
 	ip_length(s, data);
 	if (data <= mss)
 		return s->len <= MAX_PLAIN && l4_checksum(s, 0, data, true);
-	if (features(d) & (v6 ? NET_F_TSO6 : NET_F_TSO4)) {
+	if (features(d) & (v6 ? NET_F_TSO6 : NET_F_TSO4) &&
+	    (s->h.l3 == NET_ETH_HDR || features(d) & NET_F_VLAN)) {
 		uint32_t sum = net_sum_pseudo(s->hdr + s->h.l3, NET_PROTO_TCP, s->len - s->h.l4);
 
 		net_put16(s->hdr + s->h.csum, net_fold(sum));

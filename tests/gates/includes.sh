@@ -19,8 +19,9 @@ vmm        : include lib backends                      : *
 backends   : include lib                               : *
 placements : include lib models boards drivers backends firmware vmm: *
 "
-# A PV front end is a disk, a byte stream, a network or a virtio device to the models: it implements these interfaces.
-exceptions='drivers:models/blk.h drivers:models/chr.h drivers:models/net.h drivers:models/virtio_dev.h'
+# A PV front end is a disk, a byte stream, a network or a virtio device to the models: it implements these interfaces;
+# net_csum.h knows where the headers of a frame lie.
+exceptions='drivers:models/blk.h drivers:models/chr.h drivers:models/net.h drivers:models/net_csum.h drivers:models/virtio_dev.h'
 
 allowed() { # FOLDER KIND(2 folders, 3 system headers)
 	printf '%s' "$table" | awk -F: -v f="$1" -v k="$2" '{ gsub(/ /, "", $1) } $1 == f { print $k }'

@@ -604,6 +604,7 @@ static void tso_offloaded(void **state)
 	assert_int_equal(be16(s->data + 70), pseudo(s->data + 14, 6, 9020));
 	fake_net_forget(&net);
 	/* Too small to be cut, and tagged. */
+	net.net.features |= NET_F_VLAN;
 	on(CTRL, CTRL_VME);
 	len = tso_packet(false, 1000);
 	context(14, 24, 33, 34, 50, 7, 54, 1460, 1000);
@@ -622,7 +623,17 @@ static void tso_offloaded(void **state)
 	assert_int_equal(sent(1)->off.hdr_len, 58);
 	assert_int_equal(be32(sent(1)->data + 12), 0x81000007);
 	fake_net_forget(&net);
-	/* What the front end can't take goes in segments: too long for one datagram, */
+	/* What the front end can't take goes in segments: with tags, */
+	net.net.features = NET_F_CSUM | NET_F_TSO4 | NET_F_TSO6;
+	desc(TXBUF, (uint32_t)len | 1u << 20 | (uint32_t)(DEXT | TSE | EOP | IFCS | VLE | RS) << 24,
+	     3u << 8 | 0x7u << 16);
+	go();
+	fake_net_run(&net);
+	assert_int_equal(net.n_sent, 3);
+	assert_int_equal(sent(2)->len, 58 + 80);
+	assert_int_equal(sent(2)->off.csum_start, 38);
+	fake_net_forget(&net);
+	/* too long for one datagram, */
 	off(CTRL, CTRL_VME);
 	len = 54 + 70000;
 	tso_packet(false, 60000);

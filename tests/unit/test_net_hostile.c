@@ -14,7 +14,7 @@ static void test_offload(void **state)
 	static uint8_t buf[HDR + NETDEV_MAX_GSO];
 
 	packet_card(&c, "");
-	assert_int_equal(c.fe.net.features, NET_F_CSUM | NET_F_TSO4 | NET_F_TSO6);
+	assert_int_equal(c.fe.net.features, NET_F_CSUM | NET_F_TSO4 | NET_F_TSO6 | NET_F_VLAN);
 	memcpy(c.pv.ram + RAM_A, pattern, sizeof(pattern));
 	/* Out: plain, a checksum, segments. */
 	net_send(&c.fe.net, frame(&o, RAM_A, 60, 2));

@@ -13,6 +13,7 @@
 #include <xen/hvm/params.h>
 #include <xen/io/blkif.h>
 #include <xen/io/console.h>
+#include <xen/io/netif.h>
 #include <xen/io/xenbus.h>
 #include <xen/io/xs_wire.h>
 #include <xen/memory.h>
@@ -21,9 +22,17 @@
 /* Names that both have. */
 #define xen_add_to_physmap our_add_to_physmap
 #define xenbus_state       our_xenbus_state
+#define netif_tx_request   our_tx_request
+#define netif_tx_response  our_tx_response
+#define netif_rx_request   our_rx_request
+#define netif_rx_response  our_rx_response
 #include "drivers/xen/abi.h"
 #undef xen_add_to_physmap
 #undef xenbus_state
+#undef netif_tx_request
+#undef netif_tx_response
+#undef netif_rx_request
+#undef netif_rx_response
 
 #define SAME(ours, theirs) _Static_assert((ours) == (theirs), #theirs)
 #define SAME_AT(ours, our_field, theirs, their_field) \
@@ -95,6 +104,40 @@ SAME(BLKIF_INFO_CDROM, VDISK_CDROM);
 SAME(BLKIF_INFO_READONLY, VDISK_READONLY);
 SAME_SIZE(blkif_seg, struct blkif_request_segment);
 SAME_AT(blkif_seg, last, struct blkif_request_segment, last_sect);
+
+SAME(NETIF_MAX_SLOTS, XEN_NETIF_NR_SLOTS_MIN);
+SAME(NETIF_MAX_SIZE, XEN_NETIF_MAX_TX_SIZE);
+SAME(NETTXF_CSUM_BLANK, NETTXF_csum_blank);
+SAME(NETTXF_DATA_VALIDATED, NETTXF_data_validated);
+SAME(NETTXF_MORE_DATA, NETTXF_more_data);
+SAME(NETTXF_EXTRA_INFO, NETTXF_extra_info);
+SAME(NETRXF_CSUM_BLANK, NETRXF_csum_blank);
+SAME(NETRXF_DATA_VALIDATED, NETRXF_data_validated);
+SAME(NETRXF_MORE_DATA, NETRXF_more_data);
+SAME(NETRXF_EXTRA_INFO, NETRXF_extra_info);
+SAME(NETIF_EXTRA_GSO, XEN_NETIF_EXTRA_TYPE_GSO);
+SAME(NETIF_GSO_TCPV4, XEN_NETIF_GSO_TYPE_TCPV4);
+SAME(NETIF_GSO_TCPV6, XEN_NETIF_GSO_TYPE_TCPV6);
+SAME(NETIF_NO_RSP, NETIF_RSP_NULL);
+SAME_SIZE(our_tx_request, struct netif_tx_request);
+SAME_AT(our_tx_request, size, struct netif_tx_request, size);
+SAME_AT(our_tx_request, id, struct netif_tx_request, id);
+SAME_SIZE(netif_extra_gso, struct netif_extra_info);
+SAME_AT(netif_extra_gso, size, struct netif_extra_info, u.gso.size);
+SAME_AT(netif_extra_gso, gso, struct netif_extra_info, u.gso.type);
+SAME_SIZE(our_tx_response, struct netif_tx_response);
+SAME_AT(our_tx_response, status, struct netif_tx_response, status);
+SAME_SIZE(our_rx_request, struct netif_rx_request);
+SAME_AT(our_rx_request, gref, struct netif_rx_request, gref);
+SAME_SIZE(our_rx_response, struct netif_rx_response);
+SAME_AT(our_rx_response, offset, struct netif_rx_response, offset);
+SAME_AT(our_rx_response, status, struct netif_rx_response, status);
+SAME_AT(netif_tx_ring_shared, ring, struct netif_tx_sring, ring);
+SAME(sizeof(((struct netif_tx_ring_shared *)0)->ring[0]), sizeof(union netif_tx_sring_entry));
+SAME(NETIF_RING, __CONST_RING_SIZE(netif_tx, XEN_PAGE));
+SAME_AT(netif_rx_ring_shared, ring, struct netif_rx_sring, ring);
+SAME(sizeof(((struct netif_rx_ring_shared *)0)->ring[0]), sizeof(union netif_rx_sring_entry));
+SAME(NETIF_RING, __CONST_RING_SIZE(netif_rx, XEN_PAGE));
 #ifdef __x86_64__ /* the protocol is named for what this compiles as */
 SAME_SIZE(blkif_request_shared, struct blkif_request);
 SAME_AT(blkif_request_shared, sector, struct blkif_request, sector_number);

@@ -170,15 +170,15 @@ class Domain(vm.Machine):
 
 class Context(vm.Context):
     def boot(self, program="", args=(), disks=(), arch="amd64", smp=1, mem="256M", append="", label="", more=(),
-             extra=(), on_reboot="preserve", words=""):
-        """As on KVM. extra: further disks of the domain's, as xl has them; words: for the firmware."""
+             extra=(), on_reboot="preserve", words="", vifs=()):
+        """As on KVM. extra: further disks of the domain's, as xl has them, and vifs; words: for the firmware."""
         line = self.line("ttyS0,115200", program, args, disks,
                          f"tsc_early_khz={tsc_khz()} {'tsc=reliable ' if smp > 1 else ''}{append}")
         boot = self.path(f"boot{len(self.machines)}")
         archive.write(boot, BIOS, vm.guest_file("vmlinuz-" + ("686" if arch == "i386" else "amd64"), "tests/run.sh"),
                       os.path.join(XEN, f"test-{arch}.cpio"), line.strip())
         disk = [f"format=raw,vdev=hd{'abcd'[i]},access=rw,target={d}" for i, d in enumerate(disks)] + list(extra)
-        return self.start(boot, disk, smp, int(mem.rstrip("M")), label, on_reboot, words)
+        return self.start(boot, disk, smp, int(mem.rstrip("M")), label, on_reboot, words, vifs)
 
     @staticmethod
     def line(console, program, args, disks, append):
@@ -215,13 +215,14 @@ class Context(vm.Context):
             'device_model_version = "qemu-xen"', 'device_model_override = "/tmp/qemu"', 'vga = "none"', "vnc = 0",
             "nographic = 1", f'serial = "file:{log}"'], log)
 
-    def start(self, boot, disk, smp=1, mem=256, label="", on_reboot="preserve", words=""):
+    def start(self, boot, disk, smp=1, mem=256, label="", on_reboot="preserve", words="", vifs=()):
         return Domain(self, "\n".join([
             'type = "pvh"', f'kernel = "{FIRMWARE}"', f'ramdisk = "{boot}"', f'cmdline = "{words}"',
             f"memory = {mem}", f"vcpus = {smp}",
             'tsc_mode = "native"',  # without it TSC reads exit, and QEMU's emulation reports them wrongly
             'on_poweroff = "preserve"', 'on_crash = "preserve"', f'on_reboot = "{on_reboot}"',
-            "disk = [ " + ", ".join(f'"{d}"' for d in disk) + " ]"]) + "\n", label)
+            "disk = [ " + ", ".join(f'"{d}"' for d in disk) + " ]",
+            "vif = [ " + ", ".join(f'"{v}"' for v in vifs) + " ]"]) + "\n", label)
 
 
 def bodies(name):
@@ -366,6 +367,117 @@ def plain_qemu(t):
     compare(t, [image], mix)
 
 
+def bridge(t, dhcp=True):
+    """Dom0's end of a vif: a bridge, in the place of a TAP interface."""
+    net = bodies("test_net")
+
+    class Bridge(net.Tap):
+        def __init__(self):
+            self.t, self.n = t, next(net.NUMBER)
+            self.name, self.subnet = f"sio{self.n}", f"10.77.{self.n}"
+            self.server = f"{self.subnet}.1"
+            t.shell("ip", "link", "add", self.name, "type", "bridge")
+            t.at_end(t.shell, "ip", "link", "del", self.name)
+            with open(f"/proc/sys/net/ipv6/conf/{self.name}/disable_ipv6", "w") as f:
+                f.write("1")
+            self.ip("addr", "add", f"{self.server}/24", "dev", self.name)
+            self.up()
+            if dhcp:
+                self.serve()
+
+        def vif(self, mac):
+            return f"mac={mac},bridge={self.name}"
+
+    return Bridge()
+
+
+MAC = "52:54:00:aa:00:07"
+
+
+def net_end(t, m, timeout=300, errors=False):
+    m.expect(r"SIO-TEST net: PASS", timeout)
+    m.finish(errors=errors)
+    for what, speed in dict(re.findall(rb"SIO-NET (up|down) .*?(\d+) KiB/s", m.out.data)).items():
+        t.note(f"{what.decode()} {int(speed) / 1024:.1f} MiB/s")
+
+
+def net_basic(t, driver, card, mib):
+    """DHCP, ping, datagrams, and streams each way with their checksums."""
+    br = bridge(t)
+    m = t.boot("net", [driver, "dhcp", "ping", "echo:100:1472", f"down:{mib}", f"up:{mib}"], vifs=[br.vif(MAC)],
+               words=f"net0={card}")
+    m.expect("SIO-CARD eth0 " + MAC, 240, what="the card with its address")
+    net_end(t, m, 300 if mib <= 16 else 3000)
+
+
+def register_net():
+    for driver, card, *sizes in (("e1000", "e1000", 16, 64, 256), ("8139cp", "rtl8139", 16, 64, 256),
+                                 ("8139too", "rtl8139c", 2, 16, 64), ("ne2k-pci", "ne2k_pci", 1, 4, 16)):
+        for name, mib in zip(("", "-more", "-all"), sizes):
+            test(f"net-{driver}{name}", cost=60 + 2 * sizes.index(mib) * mib, quick=not name)(
+                lambda t, d=driver, c=card, n=mib: net_basic(t, d, c, n))
+
+
+register_net()
+
+
+@test("net-i386", cost=60)
+def net_i386(t):
+    br = bridge(t)
+    net_end(t, t.boot("net", ["e1000", "dhcp", "ping"], arch="i386", vifs=[br.vif(MAC)], words="net0=e1000"))
+
+
+@test("net-two", cost=70)
+def net_two(t):
+    """Two cards at once, the second of the kind that xl takes where none is named; large frames on the first."""
+    a, b = bridge(t), bridge(t)
+    a.ip("link", "set", a.name, "mtu", "9000")
+    m = t.boot("net", ["e1000+8139cp", "dhcp", "ping", "both:8", "other", "both:8"], smp=2,
+               vifs=[a.vif(MAC), b.vif("52:54:00:aa:00:08")], words="net0=e1000")
+    net_end(t, m)
+    check(m.seen(r"SIO-CARD eth0 52:54:00:aa:00:07 e1000") and m.seen(r"SIO-CARD eth1 52:54:00:aa:00:08 8139cp"),
+          "not these two drivers")
+
+
+@test("net-own-netfront", cost=90)
+def net_own_netfront(t):
+    """A guest that knows Xen: its own xen-netfront on one vif, an emulated card on another, its blkfront besides."""
+    a, b = bridge(t), bridge(t)
+    m = t.boot("net", ["e1000+xen-netfront", "dhcp", "ping", "both:8", "other", "both:8"], smp=2,
+               append="xen_emul_unplug=unnecessary", vifs=[a.vif(MAC), b.vif("52:54:00:aa:00:08")],
+               words="xen net0=e1000 net1=pv")
+    net_end(t, m)
+    check(m.seen(r"SIO-CARD eth0 52:54:00:aa:00:07 e1000") and m.seen(r"SIO-CARD eth1 52:54:00:aa:00:08 vif"),
+          "not these two drivers")
+
+
+@test("net-save-restore", cost=120)
+def net_save_restore(t):
+    """Saved and restored, twice, in the middle of a stream: not a byte is missing."""
+    br = bridge(t)
+    m = t.boot("net", ["e1000", "dhcp", "ping", "down:16", "up:16"], vifs=[br.vif(MAC)], words="net0=e1000",
+               mem="128M")
+    for step in ("down", "up"):
+        m.expect(f"SIO-STEP {step}:", 300)
+        time.sleep(2)
+        check(not m.seen(f"SIO-NET {step} "), "the stream is through already")
+        m.save_and_restore()
+    net_end(t, m)
+
+
+@test("net-detach", cost=90)
+def net_detach(t):
+    """The vif is taken away and another one given: the card's link goes and comes."""
+    br = bridge(t)
+    m = t.boot("net", ["e1000", "dhcp", "ping", "link", "down:4", "up:4"], vifs=[br.vif(MAC)], words="net0=e1000")
+    m.expect("SIO-LINK\r", 240)
+    t.shell("xl", "network-detach", m.name, "0")
+    m.expect("SIO-LINK-DOWN", 30)
+    t.shell("xl", "network-attach", m.name, *br.vif(MAC).split(","))
+    net_end(t, m, errors=True)
+    check(any("the link is down" in s for s in m.messages()), "nothing was said of the link")
+
+
 def leftovers():
     """What domains leave behind if they leave anything: all free memory in KiB, xenstore, back ends, loop devices,
     grants that somebody holds."""
@@ -377,12 +489,13 @@ def leftovers():
             "xenstore": sorted(output("xenstore-ls", "-f").splitlines()),
             "back ends": sorted(os.listdir(BACKENDS)),
             "loop devices": output("losetup", "-a"),
+            "interfaces": sorted(os.listdir("/sys/class/net")),
             "grants": re.findall(r"^.*\[ *\d+\].*$", log, re.M)}
 
 
 @test("create-destroy-50", cost=250, quick=False)
 def create_destroy(t):
-    """50 domains whose firmware has connected two disks and whose BIOS has read one; nothing of them stays."""
+    """50 domains whose firmware has connected two disks and a network and whose BIOS has read one; nothing of them stays."""
     create_and_destroy(t, 50)
 
 
@@ -398,11 +511,11 @@ DRIFT_KIB = 2
 
 
 def create_and_destroy(t, times):
-    disks = [t.image(f"d{i}", 4 * MIB) for i in range(2)]
+    disks, br = [t.image(f"d{i}", 4 * MIB) for i in range(2)], bridge(t, dhcp=False)
     disk = [f"format=raw,vdev=hd{'ab'[i]},access=rw,target={d}" for i, d in enumerate(disks)]
     before = None
     for n in range(times + WARM_UP):
-        m = t.start(BIOS, disk, smp=2, label="last")
+        m = t.start(BIOS, disk, smp=2, label="last", vifs=[br.vif(MAC)])
         m.expect(r"Booting from Hard Disk", 60)
         check(len(m.backends()) == 2, "the back ends are not connected")
         output("xl", "destroy", m.name)

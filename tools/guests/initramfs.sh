@@ -76,7 +76,7 @@ applets="ash awk basename blockdev cat chmod cmp cp cut date dd df dirname dmesg
 		# For modprobe, when a test asks for them.
 		release=$(basename "$(readlink -f "$dir/modules-$karch")")
 		/usr/bin/python3 "$here/image.py" moddir "$dir/modules-$karch" "$tmp/lib" 8139cp 8139too e1000 \
-			ne2k-pci "?ne" bridge virtio_pci virtio_net "?xen-blkfront" "?button"
+			ne2k-pci "?ne" bridge virtio_pci virtio_net "?xen-blkfront" "?xen-netfront" "?button"
 		(cd "$tmp/lib" && find . -type f) | sort | while read -r m; do
 			echo "file /lib/modules/$release/${m#./} 644 $tmp/lib/${m#./}"
 		done

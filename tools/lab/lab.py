@@ -38,7 +38,7 @@ TIMED_OUT, LAB_FAILED = 124, 125
 MODULES = ["virtio_pci", "virtio_console", "virtio_blk", "9pnet_virtio", "9p", "overlay", "ext4",
            "kvm", "kvm-amd", "tun", "vhost_net", "loop", "dm-mod"]
 XEN_MODULES = MODULES[:7] + ["loop", "xen-evtchn", "xen-privcmd", "xen-gntdev", "xen-gntalloc", "xenfs",
-                             "xen-blkback"]
+                             "xen-blkback", "xen-netback", "bridge"]
 MODULE_OPTIONS = {"kvm-amd": "nested=0"}
 
 # No mitigations (they cost emulated instructions and protect nothing here), no watchdogs (a busy

@@ -30,7 +30,15 @@ cat >/etc/xen/scripts/block <<-'BLOCK'
 	[ -b "$node" ] || node=$(losetup -f --show "$node")
 	xenstore-write "$XENBUS_PATH/node" "$node" "$XENBUS_PATH/physical-device" "$(stat -c %t:%T "$node")" "$XENBUS_PATH/hotplug-status" connected
 BLOCK
-chmod +x /etc/xen/scripts/block
+# Network interfaces likewise: into the bridge that xl's vif= names.
+cat >/etc/xen/scripts/vif-bridge <<-'VIF'
+	#!/bin/sh
+	[ "$1" = online ] || exit 0
+	echo 1 >"/proc/sys/net/ipv6/conf/$vif/disable_ipv6"
+	ip link set "$vif" up master "$(xenstore-read "$XENBUS_PATH/bridge")"
+	xenstore-write "$XENBUS_PATH/hotplug-status" connected
+VIF
+chmod +x /etc/xen/scripts/block /etc/xen/scripts/vif-bridge
 
 xenstored --pid-file /run/xenstored.pid || fail "xenstored does not start"
 for _ in $(seq 50); do

@@ -6,6 +6,7 @@
 #   link          waits for the carrier to go and to come back (ne2k-pci knows of none: for answers to do so)
 #   reload:N      the module is unloaded and loaded again, N times;   ifdown:N   down and up under load
 #   bridge        eth0 and eth1 become ports of a bridge, until the console has a line
+#   other         what follows goes to eth1's server
 #   jumbo:MTU     larger frames;   wait   until the console has a line
 #   soak          does what the console says, a word a line: go (mixed traffic from here on), down, reload,
 #                 calm (an end to it), count (frames, as the interface has them), move (some of each), end
@@ -194,6 +195,10 @@ for step in "$@"; do
 		sleep 2
 		echo "SIO-BRIDGE"
 		read -r _
+		;;
+	other)
+		server=$(cat /tmp/server.eth1)
+		ping -c 2 -W 5 $server >/dev/null || fail "no answer through eth1"
 		;;
 	jumbo:*)
 		ip link set eth0 mtu $a || fail "no MTU of $a"
