@@ -223,6 +223,8 @@ static void test_config(void **state)
 	/* Fields have their widths; there are two queues. */
 	assert_int_equal(rd(&g, COMMON + 0x14, 2), 0);
 	assert_int_equal(rd(&g, COMMON + 0x12, 1), 0);
+	wr(&g, COMMON + 0x00, 4, 1); /* but for the features */
+	assert_int_equal(rd(&g, COMMON + 0x04, 2), VIRTIO_F_VERSION_1 >> 32);
 	wr(&g, COMMON + 0x16, 2, 2);
 	assert_int_equal(rd(&g, COMMON + 0x18, 2), 0);
 	wr(&g, COMMON + 0x1c, 2, 1);
