@@ -263,7 +263,7 @@ static void piece(const uint8_t *p, unsigned len, unsigned cmd, unsigned popts)
 static bool go(void)
 {
 	set(TDT, tail % N);
-	return WAIT(tx[(tail - 1) % N].w3 & DD, 1000);
+	return WAIT(tx[(tail - 1) % N].w3 & DD, LONG);
 }
 
 static void again(void)
