@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: BSD-2-Clause
 """Guests on Xen, with the bodies of the VM tests. tests/xen/guests.sh runs this in the lab's dom0.
 
-  guests.py [--list] [PATTERN...]
+  guests.py [--list] [--words=WORDS] [PATTERN...]
 
 A domain's "process" is xl in the foreground, which waits for the domain's end; its console is the log that xenconsoled
 writes; its statistics are those of the back ends in dom0's kernel.
@@ -169,6 +169,8 @@ class Domain(vm.Machine):
 
 
 class Context(vm.Context):
+    words = ""  # for every firmware
+
     def boot(self, program="", args=(), disks=(), arch="amd64", smp=1, mem="256M", append="", label="", more=(),
              extra=(), on_reboot="preserve", words="", vifs=()):
         """As on KVM. extra: further disks of the domain's, as xl has them, and vifs; words: for the firmware."""
@@ -217,7 +219,7 @@ class Context(vm.Context):
 
     def start(self, boot, disk, smp=1, mem=256, label="", on_reboot="preserve", words="", vifs=()):
         return Domain(self, "\n".join([
-            'type = "pvh"', f'kernel = "{FIRMWARE}"', f'ramdisk = "{boot}"', f'cmdline = "{words}"',
+            'type = "pvh"', f'kernel = "{FIRMWARE}"', f'ramdisk = "{boot}"', f'cmdline = "{self.words} {words}"',
             f"memory = {mem}", f"vcpus = {smp}",
             'tsc_mode = "native"',  # without it TSC reads exit, and QEMU's emulation reports them wrongly
             'on_poweroff = "preserve"', 'on_crash = "preserve"', f'on_reboot = "{on_reboot}"',
@@ -543,12 +545,14 @@ def main():
             print(f"{t.name:28s} {t.cost:4d} s{'' if t.quick else '  only by name'}")
         return 0
     output("xl", "dmesg", "-c")
+    names = [a for a in args if not a.startswith("--")]
     tests = [t for t in TESTS.values()
-             if any(fnmatch.fnmatch(t.name, a) for a in args) or not args and t.quick]
+             if any(fnmatch.fnmatch(t.name, a) for a in names) or not names and t.quick]
     logs = os.path.join(os.environ["LAB_OUT"], "xen")
     shutil.rmtree(logs, ignore_errors=True)
     os.makedirs(logs)
     vm.Context = Context
+    Context.words = "".join(a[8:] for a in args if a.startswith("--words="))
     report = run.Report()
     for t in tests:
         run.run_one(t, "/scratch/xen-guests", logs, report, False)

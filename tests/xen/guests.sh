@@ -2,9 +2,10 @@
 # SPDX-License-Identifier: BSD-2-Clause
 # Tests of whole guests on Xen: Linux in domains with selfio's firmware, started by xl, disks through blkback.
 #
-#   tests/xen/guests.sh [--list] [--release] [--timeout S] [NAME...]
+#   tests/xen/guests.sh [--list] [--release] [--timeout S] [--words=WORDS] [NAME...]
 #
 # A NAME is a test's or a shell pattern (tests/xen/guests.py has them; default: those that ten minutes are enough for).
+# WORDS are for the firmware of every guest (docs/xen.md).
 # Logs are in build/lab/out/xen. The last line is "N passed, N failed, N skipped".
 set -euo pipefail
 root=$(cd "$(dirname "$0")/../.." && pwd)
@@ -19,6 +20,7 @@ while [ $# -gt 0 ]; do
 	--list) exec /usr/bin/python3 -B "$root/tests/xen/guests.py" --list ;;
 	--release) variant=release ;;
 	--timeout) limit=$2 && shift ;;
+	--words=*) names+=("$1") ;;
 	-*) die "tests/xen/guests.sh: no such option: $1" ;;
 	*) names+=("$1") ;;
 	esac
