@@ -106,7 +106,7 @@ def basic(t, model, mib, place=(), **kwargs):
     m = run(t, model, ["dhcp", "ping", "echo:200:1472", f"down:{mib}", f"up:{mib}"],
             card(tap, model, f",mac={mac}"), more=place, **kwargs)
     m.expect("SIO-CARD eth0 " + mac, what="the card with its address")
-    end(t, m, 150 if mib <= 32 else 3000)
+    end(t, m, 300 if mib <= 32 else 3000)
     s = m.stats()["nets"][0]
     check(s["tx_bytes"] > mib << 20 and s["rx_bytes"] > mib << 20, f"the PV network saw {s}")
 
