@@ -176,7 +176,7 @@ static uint32_t common_read(struct virtio_pci *d, unsigned off, unsigned size)
 		return there ? d->state.queue[q].addr[(off - QUEUE_DESC) / 4] : 0;
 	switch (FIELD(off, size)) {
 	case FIELD(DEVICE_FEATURE_SELECT, 4): return d->state.device_sel;
-	case FIELD(DEVICE_FEATURE, 2): /* so iPXE of 2019 reads it: the bits that it knows are in there */
+	case FIELD(DEVICE_FEATURE, 2): /* iPXE of 2019: the bits that it knows are in there */
 	case FIELD(DEVICE_FEATURE, 4):
 		wr(d, VIRTIO_MMIO_DEVICE_FEATURES_SEL, d->state.device_sel);
 		return rd(d, VIRTIO_MMIO_DEVICE_FEATURES);
