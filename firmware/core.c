@@ -51,6 +51,9 @@ void fw_lock(struct sio_slot_shared *mine)
 
 void fw_unlock(void)
 {
+	/* Two contexts may leave in another order than they came in; what is claimed has no count, as lines have. */
+	if (fw.maps)
+		fw_flush();
 	atomic_flag_clear_explicit(&fw.lock, memory_order_release);
 }
 
@@ -69,6 +72,7 @@ void fw_flush(void)
 {
 	hv_call(fw.slot, SIO_HC_FLUSH);
 	fw.slot->n_ops = 0;
+	fw.maps = false;
 }
 
 void fw_op(uint32_t code, uint32_t arg, uint64_t a, uint64_t b, uint64_t c)
@@ -78,8 +82,7 @@ void fw_op(uint32_t code, uint32_t arg, uint64_t a, uint64_t b, uint64_t c)
 	if (s->n_ops == SIO_MAX_OPS)
 		fw_flush();
 	s->ops[s->n_ops++] = (struct sio_op){ .code = code, .arg = arg, .a = a, .b = b, .c = c };
-	if (fw.maps_at_once && (code == SIO_OP_MAP || code == SIO_OP_UNMAP))
-		fw_flush();
+	fw.maps |= code == SIO_OP_MAP || code == SIO_OP_UNMAP;
 }
 
 void fw_set_text(struct sio_slot_shared *s, const char *text, size_t len)

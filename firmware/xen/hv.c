@@ -67,8 +67,8 @@ static struct sio_xen_slot_shared *other_slot(const struct sio_slot_shared *s)
 }
 
 /* Memory that models claim.  Xen's ranges do not overlap; of two claims that do, the first has it.
- * This table and that of fast ports are guarded by the firmware's lock (fw.maps_at_once); so is the order in which Xen hears
- * of them, which ends a domain that maps what is mapped. */
+ * This table and that of fast ports are guarded by the firmware's lock (fw.maps); so is the order in which Xen hears of
+ * them, which ends a domain that maps what is mapped. */
 static struct claim {
 	uint64_t base, len;
 	bool used, mapped;

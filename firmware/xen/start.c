@@ -168,7 +168,6 @@ _Noreturn void fw_start(unsigned context)
 
 		fw.slot = s;
 		fw.shadow = (uint64_t *)xen_shared_page()->shadow;
-		fw.maps_at_once = true;
 		fw_heap_init(cfg);
 		cpu_map_high(cfg->map_top);
 		fw_init(cfg);
