@@ -29,7 +29,7 @@ struct fw {
 	uintptr_t base;
 	uint64_t heap, heap_end; /* addresses of the heap, base included */
 	uint64_t *shadow;        /* [SIO_MAX_SHADOWS]; NULL: those of the shadow page */
-	bool maps; /* MAP or UNMAP is listed: carried out before the lock is free */
+	bool maps;               /* MAP or UNMAP is listed: carried out before the lock is free */
 	struct machine *machine;
 	uint64_t console_due_ns; /* when waiting output goes out; UINT64_MAX: none waits */
 	uint64_t poll_ns;        /* when front ends want to be looked at; UINT64_MAX: they tell */

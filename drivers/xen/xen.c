@@ -130,3 +130,19 @@ bool xen_grant_end(struct xen *x, uint32_t grant)
 			return true;
 	return false;
 }
+
+bool xen_ring_push(uint32_t *shared_prod, const uint32_t *shared_event, uint32_t *pushed,
+		   uint32_t prod)
+{
+	uint32_t old = *pushed, event;
+
+	if (old == prod)
+		return false;
+	/* Release: entries before their index. */
+	__atomic_store_n(shared_prod, prod, __ATOMIC_RELEASE);
+	*pushed = prod;
+	/* Pairs with the back end's: it sets req_event, then looks for req_prod again. */
+	__atomic_thread_fence(__ATOMIC_SEQ_CST);
+	event = __atomic_load_n(shared_event, __ATOMIC_RELAXED);
+	return prod - event < prod - old;
+}

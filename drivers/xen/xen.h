@@ -73,6 +73,10 @@ void xen_grant(struct xen *x, uint32_t grant, uint16_t domid, uint64_t gpa, bool
 /* False: the other domain still has the page mapped; the grant stays. */
 bool xen_grant_end(struct xen *x, uint32_t grant);
 
+/* Shows the other side of a ring what was put on it since `*pushed`, up to prod.  True: it wants to know. */
+bool xen_ring_push(uint32_t *shared_prod, const uint32_t *shared_event, uint32_t *pushed,
+		   uint32_t prod);
+
 /* The value of DIR/KEY as text, its end cut off if need be; false: there is none, or no xenstore.  DIRECTORY: names, each
  * ended by a 0. */
 bool xen_store_read(struct xen *x, const char *dir, const char *key, char text[XEN_STORE_TEXT]);

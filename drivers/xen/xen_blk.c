@@ -222,22 +222,6 @@ static int refused(const struct xen_blk *b, const struct blk_req *r)
 	}
 }
 
-static void push(struct xen_blk *b)
-{
-	uint32_t old = b->pushed, event;
-
-	if (old == b->req_prod)
-		return;
-	/* Release: entries before their index. */
-	__atomic_store_n(&b->ring->req_prod, b->req_prod, __ATOMIC_RELEASE);
-	b->pushed = b->req_prod;
-	/* Pairs with the back end's: it sets req_event, then looks for req_prod again. */
-	__atomic_thread_fence(__ATOMIC_SEQ_CST);
-	event = __atomic_load_n(&b->ring->req_event, __ATOMIC_RELAXED);
-	if (b->req_prod - event < b->req_prod - old)
-		b->x->env->notify(b->x->env->ctx, b->channel);
-}
-
 void xen_blk_kick(struct xen_blk *b)
 {
 	unsigned n = 0;
@@ -261,7 +245,8 @@ void xen_blk_kick(struct xen_blk *b)
 		}
 	}
 out:
-	push(b);
+	if (xen_ring_push(&b->ring->req_prod, &b->ring->req_event, &b->pushed, b->req_prod))
+		b->x->env->notify(b->x->env->ctx, b->channel);
 }
 
 /* --- responses in --- */

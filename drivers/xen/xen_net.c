@@ -268,23 +268,6 @@ static bool put(struct xen_net *n, unsigned frame)
 	return true;
 }
 
-/* A ring's indices as its other side is to find them; returns whether that wants to know. */
-static bool push(uint32_t *shared_prod, const uint32_t *shared_event, uint32_t *pushed,
-		 uint32_t prod)
-{
-	uint32_t old = *pushed, event;
-
-	if (old == prod)
-		return false;
-	/* Release: entries before their index. */
-	__atomic_store_n(shared_prod, prod, __ATOMIC_RELEASE);
-	*pushed = prod;
-	/* Pairs with the back end's: it sets req_event, then looks for req_prod again. */
-	__atomic_thread_fence(__ATOMIC_SEQ_CST);
-	event = __atomic_load_n(shared_event, __ATOMIC_RELAXED);
-	return prod - event < prod - old;
-}
-
 void xen_net_kick(struct xen_net *n)
 {
 	bool notify;
@@ -293,8 +276,8 @@ void xen_net_kick(struct xen_net *n)
 		return;
 	while (n->next != n->end && put(n, n->next % XEN_NET_TX_DEPTH))
 		n->next++;
-	notify = push(&n->tx->req_prod, &n->tx->req_event, &n->tx_pushed, n->tx_prod);
-	notify |= push(&n->rx->req_prod, &n->rx->req_event, &n->rx_pushed, n->rx_prod);
+	notify = xen_ring_push(&n->tx->req_prod, &n->tx->req_event, &n->tx_pushed, n->tx_prod);
+	notify |= xen_ring_push(&n->rx->req_prod, &n->rx->req_event, &n->rx_pushed, n->rx_prod);
 	if (notify)
 		n->x->env->notify(n->x->env->ctx, n->channel);
 }
@@ -522,6 +505,8 @@ unsigned xen_net_poll(struct xen_net *n, unsigned budget)
 bool xen_net_arm(struct xen_net *n)
 {
 	uint32_t flying = n->tx_pushed - n->tx_cons;
+	/* Of what flies half has to be there: the ring does not run dry meanwhile. */
+	uint32_t due = n->n_eager ? (flying + 1) / 2 : LAZY;
 	bool more = false;
 
 	if (n->stage != XEN_NET_UP)
@@ -529,17 +514,14 @@ bool xen_net_arm(struct xen_net *n)
 	/* A model that refuses frames is not woken for more. */
 	if (!n->refused)
 		__atomic_store_n(&n->rx->rsp_event, n->rx_cons + 1, __ATOMIC_RELAXED);
-	/* Of what flies half has to be there: the ring does not run dry meanwhile. */
 	if (flying)
-		__atomic_store_n(&n->tx->rsp_event,
-				 n->tx_cons + (n->n_eager ? (flying + 1) / 2 : LAZY),
-				 __ATOMIC_RELAXED);
+		__atomic_store_n(&n->tx->rsp_event, n->tx_cons + due, __ATOMIC_RELAXED);
 	/* Pairs with the back end's: it sets rsp_prod, then looks at rsp_event. */
 	__atomic_thread_fence(__ATOMIC_SEQ_CST);
 	if (!n->refused)
 		more = __atomic_load_n(&n->rx->rsp_prod, __ATOMIC_ACQUIRE) != n->rx_cons;
 	if (flying)
-		more |= answers(n) >= (n->n_eager ? (flying + 1) / 2 : LAZY);
+		more |= answers(n) >= due;
 	return more;
 }
 
