@@ -317,8 +317,10 @@ void pc_power_button(struct machine *m)
 {
 	const struct dev_host *pm = &m->host[PM];
 
-	for (int level = 1; level >= 0 && !pm->away; level--)
-		pm->cls->line(pm->dev, 0, level);
+	if (pm->away)
+		return;
+	pm->cls->line(pm->dev, 0, true);
+	pm->cls->line(pm->dev, 0, false);
 }
 
 int pc_vector(const struct machine *m)

@@ -290,9 +290,7 @@ static void request(struct control *c, struct peer *p, const char *line, size_t 
 		answer(p, "{\"ok\": true}\n");
 	} else if (json_is(line, cmd, "powerdown")) {
 		/* What comes of it is the guest's affair. */
-		for (unsigned i = 0; i < N_HOMES; i++)
-			if (c->d->home[i])
-				io_signal(c->d->home[i], SIO_EVENT_BUTTON);
+		io_signal(c->d->home[c->d->opt->place[SIO_PLACE_PM]], SIO_EVENT_BUTTON);
 		answer(p, "{\"ok\": true}\n");
 	} else if (json_is(line, cmd, "reset")) {
 		/* As the guest's own. */

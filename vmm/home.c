@@ -410,18 +410,12 @@ void home_forget_pci(struct home *h)
 
 static int write_pci(struct home *h, unsigned addr, unsigned size)
 {
-	struct context *c = &h->ctx[0];
-	uint32_t data = 0;
+	struct sio_request r = {
+		.kind = SIO_REQ_PCICFG, .write = 1, .size = (uint8_t)size, .count = 1, .addr = addr
+	};
 
-	memcpy(&data, &h->pci->value[addr], size);
-	c->last = c->slot->req = (struct sio_request){ .kind = SIO_REQ_PCICFG,
-						       .write = 1,
-						       .size = (uint8_t)size,
-						       .count = 1,
-						       .addr = addr,
-						       .data = data,
-						       .now_ns = domain_now_ns(h->d) };
-	return context_run(c);
+	memcpy(&r.data, &h->pci->value[addr], size);
+	return reflect_request(h->d, 0, h, &r, NULL, 0);
 }
 
 int home_restore_pci(struct home *h)

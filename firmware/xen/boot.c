@@ -173,8 +173,8 @@ static void read_net_words(const char *line, struct sio_config *c)
 	char word[] = "net0=\0         ";
 
 	for (unsigned unit = 0; unit < SIO_MAX_NETS; unit++) {
+		word[3] = (char)('0' + unit);
 		for (unsigned i = 0; i < sizeof(model) / sizeof(model[0]); i++) {
-			word[3] = (char)('0' + unit);
 			memcpy(word + 5, model[i].word, sizeof(model[i].word));
 			if (has_word(line, word) && c->n_devices < SIO_MAX_DEVICES)
 				c->device[c->n_devices++] =
