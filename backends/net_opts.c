@@ -6,37 +6,12 @@
 #include <string.h>
 
 #include "backends/net.h"
+#include "lib/mac.h"
 
 static const char *const models[] = {
 	[NETDEV_RTL8139] = "rtl8139",   [NETDEV_E1000] = "e1000",   [NETDEV_NE2K_PCI] = "ne2k_pci",
 	[NETDEV_NE2K_ISA] = "ne2k_isa", [NETDEV_VIRTIO] = "virtio", [NETDEV_RTL8139C] = "rtl8139c",
 };
-
-static int hex(char c)
-{
-	if (c >= '0' && c <= '9')
-		return c - '0';
-	if (c >= 'a' && c <= 'f')
-		return c - 'a' + 10;
-	return c >= 'A' && c <= 'F' ? c - 'A' + 10 : -1;
-}
-
-static bool parse_mac(const char *s, uint8_t mac[6])
-{
-	unsigned i;
-	int hi, lo;
-
-	if (strlen(s) != 17)
-		return false;
-	for (i = 0; i < 6; i++, s += 3) {
-		hi = hex(s[0]);
-		lo = hex(s[1]);
-		if (hi < 0 || lo < 0 || s[2] != (i < 5 ? ':' : '\0'))
-			return false;
-		mac[i] = (uint8_t)(hi << 4 | lo);
-	}
-	return !(mac[0] & 1); /* not a group's */
-}
 
 /* False: empty or too long. */
 static bool set(char *to, size_t size, const char *s)
@@ -90,7 +65,7 @@ static const char *option(struct net_opts *o, const char *item)
 		return "no such card; use rtl8139, rtl8139c, e1000, ne2k_pci, ne2k_isa or virtio";
 	}
 	if (IS("mac")) {
-		o->have_mac = parse_mac(val, o->mac);
+		o->have_mac = mac_parse(val, o->mac) && !(o->mac[0] & 1); /* not a group's */
 		return o->have_mac ? NULL : "not a card's address, as in 52:54:00:12:34:56";
 	}
 	if (IS("pcap"))

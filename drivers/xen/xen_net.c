@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "lib/fmt.h"
+#include "lib/mac.h"
 #include "models/net_csum.h"
 
 #define CONNECT_NS 30000000000ull
@@ -714,24 +715,6 @@ static bool connect(struct xen_net *n)
 	return carrier(n);
 }
 
-static int hex(char c)
-{
-	return c >= '0' && c <= '9' ? c - '0' :
-	       c >= 'a' && c <= 'f' ? c - 'a' + 10 :
-	       c >= 'A' && c <= 'F' ? c - 'A' + 10 :
-				      -1;
-}
-
-static bool parse_mac(const char *s, uint8_t mac[6])
-{
-	for (unsigned i = 0; i < 6; i++, s += 3) {
-		if (hex(s[0]) < 0 || hex(s[1]) < 0 || s[2] != (i < 5 ? ':' : 0))
-			return false;
-		mac[i] = (uint8_t)(hex(s[0]) << 4 | hex(s[1]));
-	}
-	return true;
-}
-
 int xen_net_init(struct xen_net *n, struct xen *x, unsigned handle, unsigned channel)
 {
 	const struct xen_env *env = x->env;
@@ -741,7 +724,7 @@ int xen_net_init(struct xen_net *n, struct xen *x, unsigned handle, unsigned cha
 	n->handle = handle;
 	n->channel = channel;
 	fmt(n->front, sizeof(n->front), "device/vif/%u", handle);
-	if (!xen_store_read(x, n->front, "mac", mac) || !parse_mac(mac, n->net.mac)) {
+	if (!xen_store_read(x, n->front, "mac", mac) || !mac_parse(mac, n->net.mac)) {
 		say(n, "it has no address");
 		return -1;
 	}
