@@ -12,19 +12,12 @@
 
 #include "backends/virtio_mmio.h"
 #include "sio/abi.h"
+#include "check.h"
 
 #define RAM      0x8000u
 #define PRIV     0x4000u
 #define BLOB     0x1000000u
 #define BLOB_LEN 4096u
-
-#define CHECK(x)                                                                        \
-	do {                                                                            \
-		if (!(x)) {                                                             \
-			fprintf(stderr, "%s:%d: broken: %s\n", __FILE__, __LINE__, #x); \
-			abort();                                                        \
-		}                                                                       \
-	} while (0)
 
 /* Each piece of companion memory is an allocation of its own, so that ASan sees what leaves it. */
 static struct {

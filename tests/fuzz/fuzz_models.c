@@ -23,6 +23,7 @@
 #include "lib/virtio.h"
 #include "boards/pc.h"
 #include "sio/slot.h"
+#include "check.h"
 
 #define RAM_SIZE  0x20000u /* smaller than the tables say: DMA meets the end of RAM */
 #define TOLD_RAM  (64u << 20)
@@ -35,14 +36,6 @@
 	(1u << DEV_POSTED | 1u << DEV_KICK | 1u << DEV_SHADOW | 1u << DEV_CLOCK | \
 	 1u << DEV_READTHROUGH | 1u << DEV_FIFO)
 #define END_OF_TIME (1ull << 61)
-
-#define CHECK(x)                                                                        \
-	do {                                                                            \
-		if (!(x)) {                                                             \
-			fprintf(stderr, "%s:%d: broken: %s\n", __FILE__, __LINE__, #x); \
-			abort();                                                        \
-		}                                                                       \
-	} while (0)
 
 struct pending {
 	struct blk_req *r;

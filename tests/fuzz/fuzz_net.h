@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "models/net.h"
+#include "check.h"
 
 #define RAM_SIZE    0x20000u
 #define MAX_REGIONS 16u
@@ -15,14 +16,6 @@
 #define MAX_QUEUE   64u
 #define MAX_STEPS   600u
 #define END_OF_TIME (1ull << 61)
-
-#define CHECK(x)                                                                        \
-	do {                                                                            \
-		if (!(x)) {                                                             \
-			fprintf(stderr, "%s:%d: broken: %s\n", __FILE__, __LINE__, #x); \
-			abort();                                                        \
-		}                                                                       \
-	} while (0)
 
 struct pending {
 	struct net_tx *tx, was;

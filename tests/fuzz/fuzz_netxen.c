@@ -9,19 +9,12 @@
 
 #include "drivers/xen/store.h"
 #include "drivers/xen/xen_net.h"
+#include "check.h"
 
 #define MAX_STEPS 300u
 #define RAM       0x20000u
 #define ALLOCS    8u
 #define JOBS      40u
-
-#define CHECK(c)                                                                        \
-	do {                                                                            \
-		if (!(c)) {                                                             \
-			fprintf(stderr, "%s:%d: broken: %s\n", __FILE__, __LINE__, #c); \
-			abort();                                                        \
-		}                                                                       \
-	} while (0)
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 

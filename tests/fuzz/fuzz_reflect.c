@@ -28,6 +28,7 @@
 
 #include "vmm/domain.h"
 #include "vmm/mailbox.h"
+#include "check.h"
 
 #define N_VCPUS   2u
 #define RING_PAGE 2u /* of a guest vCPU's run area, after the I/O page */
@@ -42,14 +43,6 @@
 /* KVM's: the ring takes one less than it has room for. */
 #define RING_MAX \
 	((SIO_PAGE - sizeof(struct kvm_coalesced_mmio_ring)) / sizeof(struct kvm_coalesced_mmio))
-
-#define CHECK(x)                                                                        \
-	do {                                                                            \
-		if (!(x)) {                                                             \
-			fprintf(stderr, "%s:%d: broken: %s\n", __FILE__, __LINE__, #x); \
-			abort();                                                        \
-		}                                                                       \
-	} while (0)
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 int __wrap_ioctl(int fd, unsigned long req, ...);
