@@ -3,24 +3,13 @@
  * test_xen_drivers.c - drivers/xen against a Xen in memory: hypercalls, grants that are checked, a
  * xenstored that works byte by byte, a block back end, and what each of them may do wrong.
  */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-
-#include <cmocka.h>
-
 #include "drivers/xen/xen_blk.h"
 #include "drivers/xen/xen_console.h"
+#include "fake_xen.h"
 
-#define RAM     (4u << 20)
-#define PRIV    (1u << 20) /* from here on the firmware's */
 #define STORE   0x2000u
 #define CONSOLE 0x3000u
-#define FRAMES  16u
 #define SECTORS 8192u
-#define NODES   128u
 #define DISKS   5u
 
 struct back {
@@ -34,18 +23,8 @@ struct back {
 };
 
 static struct fake {
-	uint8_t *ram;
-	size_t used;
 	struct xen_env env;
-	uint64_t now;
-	/* grants */
-	unsigned max_frames, version, mapped;
-	uint64_t table; /* where the last frames are mapped */
 	/* xenstore */
-	struct {
-		char path[64], value[64];
-	} node[NODES];
-	unsigned n_nodes;
 	uint8_t in[8192];
 	unsigned n_in, chunk;
 	bool mute;  /* no answers */
@@ -54,33 +33,11 @@ static struct fake {
 	bool denied;         /* no writes */
 	unsigned stray;      /* answers that nobody has asked for come first */
 	uint32_t answer_len; /* not 0: what the header says */
-	bool no_store, no_console, map_fails;
+	bool no_store, no_console;
 	/* the rest */
 	struct back back[DISKS];
-	unsigned notified[32], sends, logs;
-	char last_log[200];
+	unsigned notified[32], sends;
 } f;
-
-static char *value_of(const char *path)
-{
-	for (unsigned i = 0; i < f.n_nodes; i++)
-		if (!strcmp(f.node[i].path, path))
-			return f.node[i].value;
-	return NULL;
-}
-
-static void set(const char *path, const char *value)
-{
-	char *v = value_of(path);
-
-	if (!v) {
-		assert_true(f.n_nodes < NODES);
-		strcpy(f.node[f.n_nodes].path, path);
-		v = f.node[f.n_nodes++].value;
-	}
-	assert_true(strlen(value) < 64);
-	strcpy(v, value);
-}
 
 static void set_back(unsigned vdev, const char *key, const char *value)
 {
@@ -96,34 +53,6 @@ static const char *front(unsigned vdev, const char *key)
 
 	snprintf(path, sizeof(path), "device/vbd/%u/%s", vdev, key);
 	return value_of(path);
-}
-
-/* The pointer to a page that the back end maps; it stays mapped until unmap(). */
-static struct xen_grant_shared *grant_of(uint32_t ref)
-{
-	uint32_t first = (f.max_frames - XEN_GRANT_FRAMES) * 512;
-
-	assert_true(f.mapped == XEN_GRANT_FRAMES);
-	assert_true(ref >= first && ref < first + XEN_GRANT_FRAMES * 512);
-	return (struct xen_grant_shared *)(f.ram + f.table) + (ref - first);
-}
-
-static uint8_t *map(uint32_t ref, bool write)
-{
-	struct xen_grant_shared *g = grant_of(ref);
-
-	assert_true(g->flags & XEN_GTF_PERMIT);
-	assert_true(!write || !(g->flags & XEN_GTF_READONLY));
-	assert_int_equal(g->domid, 0);
-	if (g->frame >= RAM / XEN_PAGE)
-		return NULL;
-	g->flags |= XEN_GTF_READING | (write ? XEN_GTF_WRITING : 0);
-	return f.ram + (uint64_t)g->frame * XEN_PAGE;
-}
-
-static void unmap(uint32_t ref)
-{
-	grant_of(ref)->flags &= (uint16_t) ~(XEN_GTF_READING | XEN_GTF_WRITING);
 }
 
 static int rw(struct back *b, const struct blkif_seg *seg, unsigned n, uint64_t sector, bool write)
@@ -205,7 +134,7 @@ static void back_connect(struct back *b)
 
 static void answer(uint32_t type, uint32_t id, const void *text, uint32_t len)
 {
-	struct xen_store_shared *s = (void *)(f.ram + STORE);
+	struct xen_store_shared *s = (void *)(fx.ram + STORE);
 	struct xen_store_header h = { type, id, 0, f.answer_len ? f.answer_len : len };
 	const uint8_t *p = (void *)&h;
 
@@ -220,13 +149,13 @@ static void answer(uint32_t type, uint32_t id, const void *text, uint32_t len)
 
 static void store_run(void)
 {
-	struct xen_store_shared *s = (void *)(f.ram + STORE);
+	struct xen_store_shared *s = (void *)(fx.ram + STORE);
 	struct xen_store_header h;
 
 	for (unsigned n = 0; n < f.chunk && s->req_cons != s->req_prod; n++)
 		f.in[f.n_in++] = s->req[s->req_cons++ % XEN_STORE_RING];
 	if (f.flood) {
-		f.now += 1000000000;
+		fx.now += 1000000000;
 		answer(XEN_XS_READ, 0, NULL, 0);
 	}
 	if (f.n_in < sizeof(h))
@@ -287,27 +216,6 @@ static void store_run(void)
 	}
 }
 
-static void *env_alloc(void *ctx, size_t size, size_t align)
-{
-	size_t at = (f.used + align - 1) & ~(align - 1);
-
-	if (at + size > RAM)
-		return NULL;
-	f.used = at + size;
-	return f.ram + at;
-}
-
-static uint64_t env_gpa(void *ctx, const void *p)
-{
-	assert_true((const uint8_t *)p >= f.ram + PRIV && (const uint8_t *)p < f.ram + RAM);
-	return (uint64_t)((const uint8_t *)p - f.ram);
-}
-
-static void *env_at(void *ctx, uint64_t gpa, uint64_t len)
-{
-	return gpa < RAM && len <= RAM - gpa ? f.ram + gpa : NULL;
-}
-
 static long hypercall(void *ctx, unsigned nr, unsigned long op, void *arg, unsigned long n)
 {
 	switch (nr << 8 | op) {
@@ -324,45 +232,19 @@ static long hypercall(void *ctx, unsigned nr, unsigned long op, void *arg, unsig
 		}
 		return 0;
 	}
-	case XEN_HC_GRANT_TABLE << 8 | XEN_GNTTAB_QUERY_SIZE: {
-		struct xen_gnttab_query_size *q = arg;
-
-		q->nr_frames = 1;
-		q->max_nr_frames = f.max_frames;
-		return 0;
-	}
-	case XEN_HC_GRANT_TABLE << 8 | XEN_GNTTAB_GET_VERSION:
-		((struct xen_gnttab_get_version *)arg)->version = f.version;
-		return 0;
-	case XEN_HC_MEMORY << 8 | XEN_MEM_ADD_TO_PHYSMAP: {
-		struct xen_add_to_physmap *a = arg;
-
-		assert_int_equal(a->space, XEN_MAPSPACE_GRANT);
-		if (f.map_fails)
-			return -12;
-		if (a->idx == f.max_frames - XEN_GRANT_FRAMES) {
-			f.table = a->gpfn * XEN_PAGE;
-			f.mapped = 0;
-		}
-		assert_int_equal(a->gpfn, f.table / XEN_PAGE + f.mapped);
-		memset(f.ram + a->gpfn * XEN_PAGE, 0, XEN_PAGE);
-		f.mapped++;
-		return 0;
-	}
 	case XEN_HC_EVENT_CHANNEL << 8 | XEN_EVTCHN_SEND:
 		f.sends++;
 		if (((struct xen_evtchn_send *)arg)->port == 1)
 			store_run();
 		return 0;
 	case XEN_HC_SCHED << 8 | XEN_SCHED_YIELD:
-		f.now += 1000000;
+		fx.now += 1000000;
 		store_run();
 		for (unsigned i = 0; i < DISKS; i++)
 			back_run(&f.back[i]);
 		return 0;
 	}
-	fail_msg("hypercall %u, %lu", nr, op);
-	return -38;
+	return fx_hypercall(nr, op, arg);
 }
 
 static uint32_t env_channel(void *ctx, unsigned n, uint16_t domid)
@@ -377,17 +259,6 @@ static void env_notify(void *ctx, unsigned n)
 	back_run(&f.back[n]);
 }
 
-static uint64_t env_now(void *ctx)
-{
-	return f.now += 1000;
-}
-
-static void env_log(void *ctx, const char *text)
-{
-	f.logs++;
-	snprintf(f.last_log, sizeof(f.last_log), "%s", text);
-}
-
 static struct xen x;
 static struct xen_blk disk[DISKS];
 
@@ -399,8 +270,8 @@ static void add_disk(unsigned i)
 	f.back[i].vdev = vdev;
 	f.back[i].data = calloc(SECTORS, 512);
 	snprintf(path, sizeof(path), "device/vbd/%u/backend", vdev);
-	snprintf(f.last_log, sizeof(f.last_log), "/b/%u", vdev);
-	set(path, f.last_log);
+	snprintf(fx.last_log, sizeof(fx.last_log), "/b/%u", vdev);
+	set(path, fx.last_log);
 	snprintf(path, sizeof(path), "device/vbd/%u/backend-id", vdev);
 	set(path, "0");
 	set_back(vdev, "state", "2");
@@ -417,11 +288,7 @@ static void start(void)
 	memset(&f, 0, sizeof(f));
 	memset(&x, 0, sizeof(x));
 	memset(disk, 0, sizeof(disk));
-	f.ram = aligned_alloc(XEN_PAGE, RAM);
-	memset(f.ram, 0, RAM);
-	f.used = PRIV;
-	f.max_frames = FRAMES;
-	f.version = 1;
+	fx_start();
 	f.chunk = 7;
 	f.env = (struct xen_env){ .alloc = env_alloc,
 				  .gpa = env_gpa,
@@ -437,7 +304,7 @@ static void start(void)
 
 static void stop(void)
 {
-	free(f.ram);
+	free(fx.ram);
 	for (unsigned i = 0; i < DISKS; i++)
 		free(f.back[i].data);
 }
@@ -447,7 +314,7 @@ static void begin(void)
 	start();
 	assert_int_equal(xen_init(&x, &f.env), 0);
 	assert_int_equal(xen_blk_init(&disk[0], &x, 768, 0), 0);
-	assert_int_equal(f.logs, 0);
+	assert_int_equal(fx.logs, 0);
 }
 
 struct job {
@@ -516,16 +383,16 @@ static void test_init(void **state)
 	assert_true(disk[0].blk.flush && disk[0].blk.discard && !disk[0].blk.read_only);
 	assert_int_equal(disk[0].max_segs, XEN_BLK_SEGS);
 	/* As the guest's kernel is to find it. */
-	s = (void *)(f.ram + STORE);
+	s = (void *)(fx.ram + STORE);
 	assert_true(s->req_prod == s->req_cons && s->rsp_prod == s->rsp_cons && s->req_prod > 0);
 	assert_string_equal(front(768, "state"), "3");
 	assert_int_equal(xen_blk_ide_vdev(1), 832);
 	assert_int_equal(xen_blk_ide_vdev(2), 5632);
 	assert_int_equal(xen_blk_ide_vdev(3), 5696);
 	/* No such disk: costs nothing. */
-	size_t used = f.used;
+	size_t used = fx.used;
 	assert_int_equal(xen_blk_init(&disk[1], &x, 832, 1), 1);
-	assert_int_equal(f.used, used);
+	assert_int_equal(fx.used, used);
 	set("dir", "a bc def");
 	assert_true(xen_store_list(&x, "dir", text));
 	assert_memory_equal(text, "a\0bc\0def\0", 10);
@@ -543,7 +410,7 @@ static void test_init(void **state)
 	memset(text, 'p', sizeof(text));
 	text[sizeof(text) - 1] = 0;
 	assert_false(xen_store_write(&x, text, "n", "1"));
-	assert_int_equal(f.logs, 0);
+	assert_int_equal(fx.logs, 0);
 	stop();
 }
 
@@ -565,17 +432,17 @@ static void test_shapes(void **state)
 		if (shape[k].max_segs)
 			disk[0].max_segs = shape[k].max_segs;
 		for (i = 0; i < n * 512; i++)
-			f.ram[in + i] = (uint8_t)(i * 7 + i / 512 + k);
+			fx.ram[in + i] = (uint8_t)(i * 7 + i / 512 + k);
 		f.back[0].indirect = 0;
 		assert_int_equal(run(BLK_WRITE, k, n, in, shape[k].piece), BLK_OK);
-		assert_memory_equal(f.back[0].data + k * 512, f.ram + in, n * 512);
+		assert_memory_equal(f.back[0].data + k * 512, fx.ram + in, n * 512);
 		assert_true(!shape[k].max_segs || !f.back[0].indirect);
-		memset(f.ram + 0x10000, 0xee, PRIV - 0x10000);
+		memset(fx.ram + 0x10000, 0xee, PRIV - 0x10000);
 		assert_int_equal(run(BLK_READ, k, n, in, shape[k].piece), BLK_OK);
-		assert_memory_equal(f.back[0].data + k * 512, f.ram + in, n * 512);
-		assert_int_equal(f.ram[in - 1], shape[k].off ? 0xee : 0);
-		assert_int_equal(f.ram[in + n * 512], 0xee);
-		f.ram[in - 1] = 0;
+		assert_memory_equal(f.back[0].data + k * 512, fx.ram + in, n * 512);
+		assert_int_equal(fx.ram[in - 1], shape[k].off ? 0xee : 0);
+		assert_int_equal(fx.ram[in + n * 512], 0xee);
+		fx.ram[in - 1] = 0;
 		assert_quiet();
 	}
 	/* 128 KiB of aligned pages are one ring entry. */
@@ -584,7 +451,7 @@ static void test_shapes(void **state)
 	assert_int_equal(run(BLK_READ, 0, 256, 0x10200, 1 << 20), BLK_OK);
 	assert_int_equal(f.back[0].requests, 1);
 	assert_int_equal(f.notified[0], 1);
-	assert_int_equal(f.logs, 0);
+	assert_int_equal(fx.logs, 0);
 	stop();
 }
 
@@ -614,7 +481,7 @@ static void test_other_ops(void **state)
 	assert_int_equal(run(BLK_WRITE, 0, 0, 0x10000, 512), BLK_EIO);
 	assert_int_equal(run(BLK_READ, 0, 8, 0x10000, 1 << 20), BLK_OK);
 	assert_quiet();
-	assert_int_equal(f.logs, 0);
+	assert_int_equal(fx.logs, 0);
 	/* Less data than sectors, and too many segments: the model's mistakes. */
 	struct job j;
 	job_init(&j, BLK_WRITE, 0, 2, 0x10000, 512);
@@ -731,8 +598,8 @@ static void hostile(unsigned how)
 	}
 	xen_blk_service(&disk[0]);
 	assert_true(disk[0].broken);
-	assert_int_equal(f.logs, 1);
-	assert_non_null(strstr(f.last_log, "768"));
+	assert_int_equal(fx.logs, 1);
+	assert_non_null(strstr(fx.last_log, "768"));
 	for (unsigned i = 0; i < 2; i++)
 		assert_int_equal(j[i].done, 1);
 	assert_int_equal(j[1].err, BLK_EIO);
@@ -783,13 +650,13 @@ static void test_several(void **state)
 		assert_int_equal(blk_submit(&disk[i].blk, &j.r), 0);
 		xen_blk_service(&disk[i]);
 		assert_true(j.done == 1 && j.err == BLK_OK);
-		assert_int_equal(f.ram[0x10000 + i * 8192], i + 1);
-		assert_int_equal(f.ram[0x10000 + i * 8192 + 8191], i + 1);
+		assert_int_equal(fx.ram[0x10000 + i * 8192], i + 1);
+		assert_int_equal(fx.ram[0x10000 + i * 8192 + 8191], i + 1);
 	}
 	/* A fifth finds no grants left. */
 	assert_true(xen_grants_take(&x, 1100) != UINT32_MAX);
 	assert_int_equal(xen_blk_init(&disk[4], &x, 51712, 4), -1);
-	assert_true(f.logs > 0);
+	assert_true(fx.logs > 0);
 	stop();
 }
 
@@ -808,26 +675,26 @@ static void test_no_disk(void **state)
 		assert_int_equal(xen_init(&x, &f.env), 0);
 		set_back(768, wrong[i].key, wrong[i].value);
 		assert_int_equal(xen_blk_init(&disk[0], &x, 768, 0), -1);
-		assert_non_null(strstr(f.last_log, wrong[i].word));
+		assert_non_null(strstr(fx.last_log, wrong[i].word));
 		stop();
 	}
 	start();
 	assert_int_equal(xen_init(&x, &f.env), 0);
 	f.denied = true;
 	assert_int_equal(xen_blk_init(&disk[0], &x, 768, 0), -1);
-	assert_non_null(strstr(f.last_log, "announced"));
+	assert_non_null(strstr(fx.last_log, "announced"));
 	stop();
 	/* It does not connect; no memory. */
 	start();
 	assert_int_equal(xen_init(&x, &f.env), 0);
 	set("/b/state", "no");
 	assert_int_equal(xen_blk_init(&disk[0], &x, 768, 0), -1);
-	assert_non_null(strstr(f.last_log, "does not connect"));
+	assert_non_null(strstr(fx.last_log, "does not connect"));
 	stop();
 	for (unsigned left = 0; left < 18; left++) {
 		start();
 		assert_int_equal(xen_init(&x, &f.env), 0);
-		f.used = RAM - left * XEN_PAGE;
+		fx.used = RAM - left * XEN_PAGE;
 		assert_int_equal(xen_blk_init(&disk[0], &x, 768, 0), left < 17 ? -1 : 0);
 		stop();
 	}
@@ -841,19 +708,19 @@ static void test_no_xen(void **state)
 	assert_int_equal(xen_blk_init(&disk[0], &x, 768, 0), -1);
 	stop();
 	start();
-	f.max_frames = XEN_GRANT_FRAMES;
+	fx.max_frames = XEN_GRANT_FRAMES;
 	assert_int_equal(xen_init(&x, &f.env), -1);
 	stop();
 	start();
-	f.version = 2;
+	fx.version = 2;
 	assert_int_equal(xen_init(&x, &f.env), -1);
 	stop();
 	start();
-	f.map_fails = true;
+	fx.map_fails = true;
 	assert_int_equal(xen_init(&x, &f.env), -1);
 	stop();
 	start();
-	f.used = RAM;
+	fx.used = RAM;
 	assert_int_equal(xen_init(&x, &f.env), -1);
 	stop();
 }
@@ -875,39 +742,39 @@ static void test_store_hostile(void **state)
 	f.mute = true;
 	assert_false(xen_store_write(&x, "k", NULL, big));
 	assert_true(x.store_broken);
-	assert_int_equal(f.logs, 1);
-	uint64_t t = f.now;
+	assert_int_equal(fx.logs, 1);
+	uint64_t t = fx.now;
 	assert_false(xen_store_read(&x, "k", NULL, text));
-	assert_true(f.now - t < 10000000);
-	assert_int_equal(f.logs, 1);
+	assert_true(fx.now - t < 10000000);
+	assert_int_equal(fx.logs, 1);
 	stop();
 
 	begin();
 	f.answer_len = XEN_PAGE + 1;
 	assert_false(xen_store_read(&x, "k", NULL, text));
-	assert_non_null(strstr(f.last_log, "too long"));
+	assert_non_null(strstr(fx.last_log, "too long"));
 	stop();
 	begin();
 	f.answer_len = 300; /* and there are fewer */
 	assert_false(xen_store_read(&x, "k", NULL, text));
-	assert_non_null(strstr(f.last_log, "no answer"));
+	assert_non_null(strstr(fx.last_log, "no answer"));
 	stop();
 	begin();
-	s = (void *)(f.ram + STORE);
+	s = (void *)(fx.ram + STORE);
 	s->rsp_prod = s->rsp_cons + XEN_STORE_RING + 1;
 	assert_false(xen_store_read(&x, "k", NULL, text));
-	assert_non_null(strstr(f.last_log, "nonsense"));
+	assert_non_null(strstr(fx.last_log, "nonsense"));
 	stop();
 	begin();
-	s = (void *)(f.ram + STORE);
+	s = (void *)(fx.ram + STORE);
 	s->req_cons = s->req_prod + 1;
 	assert_false(xen_store_read(&x, "k", NULL, text));
-	assert_non_null(strstr(f.last_log, "nonsense"));
+	assert_non_null(strstr(fx.last_log, "nonsense"));
 	stop();
 	begin();
 	f.flood = true;
 	assert_false(xen_store_read(&x, "k", NULL, text));
-	assert_non_null(strstr(f.last_log, "no answer"));
+	assert_non_null(strstr(fx.last_log, "no answer"));
 	stop();
 	begin();
 	f.chunk = 0; /* takes nothing: the ring is full */
@@ -945,7 +812,7 @@ static void test_watch(void **state)
 	/* What is no event is dropped. */
 	answer(XEN_XS_READ, 7, "v", 1);
 	assert_false(xen_store_fired(&x));
-	((struct xen_store_shared *)(f.ram + STORE))->rsp_prod += 2 * XEN_STORE_RING;
+	((struct xen_store_shared *)(fx.ram + STORE))->rsp_prod += 2 * XEN_STORE_RING;
 	assert_false(xen_store_fired(&x));
 	assert_true(x.store_broken);
 	assert_false(xen_store_fired(&x));
@@ -965,23 +832,23 @@ static void test_restored(void **state)
 		blk_submit(&disk[0].blk, &j[i].r);
 	xen_blk_service(&disk[0]);
 	/* Another host: another table, store and back end. */
-	memset(f.ram + f.table, 0x55, XEN_GRANT_FRAMES * XEN_PAGE);
-	memset(f.ram + STORE, 0, XEN_PAGE);
-	f.max_frames = 32;
-	f.n_nodes = 0;
+	memset(fx.ram + fx.table, 0x55, XEN_GRANT_FRAMES * XEN_PAGE);
+	memset(fx.ram + STORE, 0, XEN_PAGE);
+	fx.max_frames = 32;
+	fx.n_nodes = 0;
 	set("/b/state", "go");
 	free(f.back[0].data);
 	f.back[0] = (struct back){ 0 };
 	add_disk(0);
 	memset(f.back[0].data, 9, SECTORS * 512);
-	memset(f.ram + 0x80000, 7, 4096);
+	memset(fx.ram + 0x80000, 7, 4096);
 	assert_int_equal(xen_restored(&x), 0);
 	assert_int_equal(xen_blk_restored(&disk[0]), 0);
 	xen_blk_service(&disk[0]);
 	for (unsigned i = 0; i < 3; i++)
 		assert_true(j[i].done == 1 && j[i].err == BLK_OK);
-	assert_int_equal(f.ram[0x10002], 9);
-	assert_int_equal(f.ram[0x10002 + 700 * 512 - 1], 9);
+	assert_int_equal(fx.ram[0x10002], 9);
+	assert_int_equal(fx.ram[0x10002 + 700 * 512 - 1], 9);
 	assert_int_equal(f.back[0].data[2000 * 512], 7);
 	assert_quiet();
 	/* And one that is smaller, or isn't there. */
@@ -1016,7 +883,7 @@ static void test_console(void **state)
 
 	begin();
 	ready = 0;
-	r = (void *)(f.ram + CONSOLE);
+	r = (void *)(fx.ram + CONSOLE);
 	r->out_prod = r->out_cons = 0xfffffff0; /* the indices wrap */
 	r->in_prod = r->in_cons = 0xfffffff0;
 	assert_int_equal(xen_console_init(&c, &x), 0);
@@ -1061,7 +928,7 @@ static void test_console(void **state)
 	/* Nonsense: the console is gone, and nobody waits for it. */
 	r->in_prod = r->in_cons + XEN_CONSOLE_IN + 1;
 	assert_int_equal(chr_read(&c.chr, got, 10), 0);
-	assert_true(c.broken && f.logs == 1);
+	assert_true(c.broken && fx.logs == 1);
 	assert_int_equal(chr_write(&c.chr, buf, 10), 10);
 	assert_int_equal(c.chr.room(&c.chr), XEN_CONSOLE_OUT);
 	xen_console_service(&c, true);
@@ -1070,7 +937,7 @@ static void test_console(void **state)
 	assert_int_equal(xen_console_restored(&c), 0);
 	r->out_cons = r->out_prod + 1;
 	assert_int_equal(chr_write(&c.chr, buf, 10), 10);
-	assert_int_equal(f.logs, 2);
+	assert_int_equal(fx.logs, 2);
 	f.no_console = true;
 	assert_int_equal(xen_console_restored(&c), -1);
 	stop();
@@ -1102,8 +969,8 @@ static void test_mix(void **state)
 				 piece);
 			if (j[i].r.op == BLK_WRITE) {
 				for (unsigned k = 0; k < n * 512; k++)
-					f.ram[gpa + k] = (uint8_t)(seed >> k % 24);
-				memcpy(want + first * 512, f.ram + gpa, n * 512);
+					fx.ram[gpa + k] = (uint8_t)(seed >> k % 24);
+				memcpy(want + first * 512, fx.ram + gpa, n * 512);
 			}
 			assert_int_equal(blk_submit(&disk[0].blk, &j[i].r), 0);
 			busy[i] = true;
@@ -1119,7 +986,7 @@ static void test_mix(void **state)
 				continue;
 			assert_int_equal(j[i].err, BLK_OK);
 			if (j[i].r.op == BLK_READ)
-				assert_memory_equal(f.ram + j[i].seg[0].addr.raw,
+				assert_memory_equal(fx.ram + j[i].seg[0].addr.raw,
 						    want + j[i].r.sector * 512,
 						    j[i].r.n_sectors * 512);
 			busy[i] = false;
@@ -1128,7 +995,7 @@ static void test_mix(void **state)
 	}
 	assert_memory_equal(f.back[0].data, want, SECTORS * 512);
 	assert_quiet();
-	assert_int_equal(f.logs, 0);
+	assert_int_equal(fx.logs, 0);
 	free(want);
 	stop();
 }
@@ -1172,13 +1039,13 @@ static void test_liars(void **state)
 			assert_int_equal(j[i].done, 1);
 
 		f.flood = true;
-		f.now = 0;
+		fx.now = 0;
 		for (unsigned i = 0; i < XEN_STORE_RING; i++) {
 			seed = seed * 1103515245 + 12345;
-			f.ram[STORE + XEN_STORE_RING + i] = seed >> 24 > 40 ? 0 :
-									      (uint8_t)(seed >> 16);
+			fx.ram[STORE + XEN_STORE_RING + i] =
+				seed >> 24 > 40 ? 0 : (uint8_t)(seed >> 16);
 		}
-		((struct xen_store_shared *)(f.ram + STORE))->rsp_prod += seed >> 21;
+		((struct xen_store_shared *)(fx.ram + STORE))->rsp_prod += seed >> 21;
 		xen_store_list(&x, "dir", text);
 		assert_int_equal(text[XEN_STORE_TEXT - 1], 0);
 		stop();

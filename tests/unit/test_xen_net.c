@@ -3,25 +3,14 @@
  * test_xen_net.c - drivers/xen/xen_net.c against a network back end in memory, and what that may do wrong.
  * xenstore is a table here; the client of the real one is tested in test_xen_drivers.c.
  */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-
-#include <cmocka.h>
-
 #include "drivers/xen/store.h"
 #include "drivers/xen/xen_net.h"
 #include "models/net_csum.h"
+#include "fake_xen.h"
 
-#define RAM    (4u << 20)
-#define PRIV   (2u << 20) /* from here on the firmware's */
-#define FRAMES 16u
-#define NODES  64u
-#define OUT    80u
-#define FRONT  "device/vif/0"
-#define BACK   "/b/0"
+#define OUT   80u
+#define FRONT "device/vif/0"
+#define BACK  "/b/0"
 
 struct out {
 	uint8_t data[70000];
@@ -33,15 +22,8 @@ struct out {
 };
 
 static struct fake {
-	uint8_t *ram;
-	size_t used;
 	struct xen_env env;
-	uint64_t now, table;
-	unsigned mapped;
-	struct {
-		char path[64], value[64];
-	} node[NODES];
-	unsigned n_nodes, watches;
+	unsigned watches;
 	char states[32]; /* of the front end, in order */
 	/* the back end */
 	bool absent, hold, keep, backwards;
@@ -50,34 +32,13 @@ static struct fake {
 	struct netif_rx_ring_shared *rx;
 	uint32_t tx_cons, tx_prod, rx_cons, rx_prod;
 	struct out out[OUT];
-	unsigned n_out, bounced, notified, signals, logs, channels;
-	char last_log[200];
+	unsigned n_out, bounced, notified, signals, channels;
 } f;
 
 static struct xen x;
 static struct xen_net net;
 
 /* --- xenstore --- */
-
-static char *value_of(const char *path)
-{
-	for (unsigned i = 0; i < f.n_nodes; i++)
-		if (!strcmp(f.node[i].path, path))
-			return f.node[i].value;
-	return NULL;
-}
-
-static void set(const char *path, const char *value)
-{
-	char *v = value_of(path);
-
-	if (!v) {
-		assert_true(f.n_nodes < NODES);
-		strcpy(f.node[f.n_nodes].path, path);
-		v = f.node[f.n_nodes++].value;
-	}
-	strcpy(v, value);
-}
 
 static void forget(const char *path)
 {
@@ -112,28 +73,14 @@ uint64_t xen_store_number(struct xen *xen, const char *dir, const char *key, uin
 	return xen_store_read(xen, dir, key, text) ? strtoull(text, NULL, 10) : dflt;
 }
 
-static struct xen_grant_shared *grant_of(uint32_t ref)
+/* As map(), of what is granted for just this. */
+static uint8_t *map_exact(uint32_t ref, bool write)
 {
-	uint32_t first = (FRAMES - XEN_GRANT_FRAMES) * 512;
+	uint8_t *p = map(ref, write);
 
-	assert_true(ref >= first && ref < first + XEN_GRANT_FRAMES * 512);
-	return (struct xen_grant_shared *)(f.ram + f.table) + (ref - first);
-}
-
-static uint8_t *map(uint32_t ref, bool write)
-{
-	struct xen_grant_shared *g = grant_of(ref);
-
-	assert_true(g->flags & XEN_GTF_PERMIT);
-	assert_true(!write == !!(g->flags & XEN_GTF_READONLY));
-	assert_true(g->frame < RAM / XEN_PAGE);
-	g->flags |= XEN_GTF_READING | (write ? XEN_GTF_WRITING : 0);
-	return f.ram + (uint64_t)g->frame * XEN_PAGE;
-}
-
-static void unmap(uint32_t ref)
-{
-	grant_of(ref)->flags &= (uint16_t) ~(XEN_GTF_READING | XEN_GTF_WRITING);
+	assert_true(!write == !!(grant_of(ref)->flags & XEN_GTF_READONLY));
+	assert_non_null(p);
+	return p;
 }
 
 static uint32_t front_number(const char *key)
@@ -158,8 +105,8 @@ static void back_state(void)
 		assert_null(value_of(FRONT "/feature-gso-tcpv4"));
 		assert_null(value_of(FRONT "/feature-no-csum-offload"));
 		assert_int_equal(front_number("event-channel"), 104);
-		f.tx = (void *)map(front_number("tx-ring-ref"), true);
-		f.rx = (void *)map(front_number("rx-ring-ref"), true);
+		f.tx = (void *)map_exact(front_number("tx-ring-ref"), true);
+		f.rx = (void *)map_exact(front_number("rx-ring-ref"), true);
 		f.tx_cons = f.tx_prod = f.rx_cons = f.rx_prod = 0;
 		set(BACK "/state", "4");
 	}
@@ -238,11 +185,11 @@ static void back_run(void)
 		r[0].size = (uint16_t)(o->len - rest);
 		to = o->data;
 		for (unsigned i = 0; i < o->slots; i++) {
-			uint8_t *p = map(r[i].gref, false) + r[i].offset;
+			uint8_t *p = map_exact(r[i].gref, false) + r[i].offset;
 
 			assert_true(r[i].offset + r[i].size <= XEN_PAGE && r[i].size);
 			assert_true(!i || !(r[i].flags & ~NETTXF_MORE_DATA));
-			f.bounced += p >= f.ram + PRIV;
+			f.bounced += p >= fx.ram + PRIV;
 			memcpy(to, p, r[i].size);
 			to += r[i].size;
 			if (!f.keep)
@@ -269,7 +216,7 @@ static void back_send(const uint8_t *p, uint32_t len, uint32_t part, uint16_t fl
 
 		assert_true(f.rx_cons - 1 != f.rx->req_prod);
 		assert_int_equal(r.id, i);
-		memcpy(map(r.gref, true) + off, p, n);
+		memcpy(map_exact(r.gref, true) + off, p, n);
 		unmap(r.gref);
 		len -= n;
 		p += n;
@@ -287,45 +234,12 @@ static void back_send(const uint8_t *p, uint32_t len, uint32_t part, uint16_t fl
 
 /* --- the environment --- */
 
-static void *env_alloc(void *ctx, size_t size, size_t align)
-{
-	size_t at = (f.used + align - 1) & ~(align - 1);
-
-	if (at + size > RAM)
-		return NULL;
-	f.used = at + size;
-	return f.ram + at;
-}
-
-static uint64_t env_gpa(void *ctx, const void *p)
-{
-	return (uint64_t)((const uint8_t *)p - f.ram);
-}
-
-static void *env_at(void *ctx, uint64_t gpa, uint64_t len)
-{
-	return gpa < RAM && len <= RAM - gpa ? f.ram + gpa : NULL;
-}
-
 static long hypercall(void *ctx, unsigned nr, unsigned long op, void *arg, unsigned long n)
 {
-	struct xen_add_to_physmap *a = arg;
-
-	switch (nr << 8 | op) {
-	case XEN_HC_GRANT_TABLE << 8 | XEN_GNTTAB_QUERY_SIZE:
-		((struct xen_gnttab_query_size *)arg)->max_nr_frames = FRAMES;
-		return 0;
-	case XEN_HC_GRANT_TABLE << 8 | XEN_GNTTAB_GET_VERSION:
-		((struct xen_gnttab_get_version *)arg)->version = 1;
-		return 0;
-	case XEN_HC_MEMORY << 8 | XEN_MEM_ADD_TO_PHYSMAP:
-		if (a->idx == FRAMES - XEN_GRANT_FRAMES)
-			f.table = a->gpfn * XEN_PAGE;
-		memset(f.ram + a->gpfn * XEN_PAGE, 0, XEN_PAGE);
-		return 0;
-	case XEN_HC_SCHED << 8 | XEN_SCHED_YIELD: f.now += 100000000; return 0;
-	default: fail_msg("hypercall %u, %lu", nr, op); return -38;
-	}
+	if (nr != XEN_HC_SCHED || op != XEN_SCHED_YIELD)
+		return fx_hypercall(nr, op, arg);
+	fx.now += 100000000;
+	return 0;
 }
 
 static uint32_t env_channel(void *ctx, unsigned n, uint16_t domid)
@@ -340,17 +254,6 @@ static void env_notify(void *ctx, unsigned n)
 	assert_int_equal(n, 4);
 	f.notified++;
 	back_run();
-}
-
-static uint64_t env_now(void *ctx)
-{
-	return f.now += 1000;
-}
-
-static void env_log(void *ctx, const char *text)
-{
-	f.logs++;
-	snprintf(f.last_log, sizeof(f.last_log), "%s", text);
 }
 
 /* --- the model --- */
@@ -399,9 +302,7 @@ static void start(void)
 	memset(&x, 0, sizeof(x));
 	memset(&net, 0, sizeof(net));
 	memset(&model, 0, sizeof(model));
-	f.ram = aligned_alloc(XEN_PAGE, RAM);
-	memset(f.ram, 0, RAM);
-	f.used = PRIV;
+	fx_start();
 	f.env = (struct xen_env){ .alloc = env_alloc,
 				  .gpa = env_gpa,
 				  .at = env_at,
@@ -430,12 +331,12 @@ static void begin(void)
 	start();
 	assert_int_equal(xen_net_init(&net, &x, 0, 4), 0);
 	xen_net_service(&net);
-	assert_int_equal(f.logs, 0);
+	assert_int_equal(fx.logs, 0);
 }
 
 static void stop(void)
 {
-	free(f.ram);
+	free(fx.ram);
 }
 
 /* Only the rings and the pages to receive into can be reached. */
@@ -495,7 +396,7 @@ static const struct out *last_out(void)
 /* An IPv4 or IPv6 frame of TCP at gpa, as a model leaves it for the front end; where TCP's header begins. */
 static unsigned tcp_frame(uint64_t gpa, uint32_t len, bool v6, bool tagged, struct net_offload *off)
 {
-	uint8_t *p = f.ram + gpa, *ip;
+	uint8_t *p = fx.ram + gpa, *ip;
 	unsigned l3 = tagged ? 18 : 14, l4 = l3 + (v6 ? 40 : 20);
 
 	for (uint32_t i = 0; i < len; i++)
@@ -556,12 +457,12 @@ static void test_init(void **state)
 		start();
 		set(FRONT "/mac", bad[i]);
 		assert_int_equal(xen_net_init(&net, &x, 0, 4), -1);
-		assert_non_null(strstr(f.last_log, "no address"));
+		assert_non_null(strstr(fx.last_log, "no address"));
 		stop();
 	}
 	for (unsigned left = 0; left < 55; left++) {
 		start();
-		f.used = RAM - left * XEN_PAGE;
+		fx.used = RAM - left * XEN_PAGE;
 		assert_int_equal(xen_net_init(&net, &x, 0, 4),
 				 left * XEN_PAGE < XEN_NET_BYTES ? -1 : 0);
 		stop();
@@ -591,7 +492,7 @@ static void test_shapes(void **state)
 
 	begin();
 	for (uint32_t i = 0; i < PRIV - 0x10000; i++)
-		f.ram[0x10000 + i] = (uint8_t)(i * 7 + i / 251);
+		fx.ram[0x10000 + i] = (uint8_t)(i * 7 + i / 251);
 	for (unsigned k = 0; k < sizeof(shape) / sizeof(*shape); k++) {
 		for (unsigned b = 0; b < 2; b++) {
 			f.backwards = b;
@@ -600,13 +501,13 @@ static void test_shapes(void **state)
 			assert_int_equal(run(&j), 0);
 			assert_int_equal(last_out()->len, shape[k].len);
 			assert_int_equal(last_out()->flags & ~NETTXF_MORE_DATA, 0);
-			assert_memory_equal(last_out()->data, f.ram + 0x10000 + shape[k].off,
+			assert_memory_equal(last_out()->data, fx.ram + 0x10000 + shape[k].off,
 					    shape[k].len);
 			assert_int_equal(f.bounced, shape[k].bounced);
 			assert_quiet();
 		}
 	}
-	assert_int_equal(f.logs, 0);
+	assert_int_equal(fx.logs, 0);
 	/* What can't go: too long, too short, outside of RAM, no segment, too many. */
 	unsigned before = f.n_out;
 	job_init(&j, 0x10000, 65536, 65536);
@@ -648,7 +549,7 @@ static void test_checksums(void **state)
 		assert_int_equal(run(&j), 0);
 		assert_int_equal(last_out()->flags & ~NETTXF_MORE_DATA,
 				 NETTXF_CSUM_BLANK | NETTXF_DATA_VALIDATED);
-		assert_memory_equal(last_out()->data, f.ram + 0x10000, 1000);
+		assert_memory_equal(last_out()->data, fx.ram + 0x10000, 1000);
 		assert_int_equal(f.bounced, 0);
 		/* With a tag, the back end would not find it. */
 		tcp_frame(0x10000, 1000, v6, true, &off);
@@ -667,17 +568,17 @@ static void test_checksums(void **state)
 	j.tx.off.csum_offset = 10;
 	assert_int_equal(run(&j), 0);
 	assert_int_equal(
-		net_fold(net_sum(net_get16(f.ram + 0x10000 + 210), last_out()->data + 200, 100)),
+		net_fold(net_sum(net_get16(fx.ram + 0x10000 + 210), last_out()->data + 200, 100)),
 		0xffff);
 	assert_int_equal(last_out()->flags, 0);
 	/* Outside of the frame: it goes as it is. */
 	j.tx.off.csum_offset = 500;
 	j.done = 0;
 	assert_int_equal(run(&j), 0);
-	assert_memory_equal(last_out()->data, f.ram + 0x10000, 300);
+	assert_memory_equal(last_out()->data, fx.ram + 0x10000, 300);
 	/* A fragment. */
 	tcp_frame(0x10000, 300, false, false, &off);
-	f.ram[0x10000 + 14 + 7] = 5;
+	fx.ram[0x10000 + 14 + 7] = 5;
 	job_init(&j, 0x10000, 300, 300);
 	j.tx.off = off;
 	assert_int_equal(run(&j), 0);
@@ -714,7 +615,7 @@ static void test_gso(void **state)
 		assert_int_equal(last_out()->extra.flags, 0);
 		assert_int_equal(last_out()->extra.size, 1448);
 		assert_int_equal(last_out()->extra.gso, v6 ? NETIF_GSO_TCPV6 : NETIF_GSO_TCPV4);
-		assert_memory_equal(last_out()->data, f.ram + 0x10000, 60000);
+		assert_memory_equal(last_out()->data, fx.ram + 0x10000, 60000);
 		assert_quiet();
 	}
 	/* What the back end would take amiss does not get there. */
@@ -726,7 +627,7 @@ static void test_gso(void **state)
 		switch (how) {
 		case 1: off.gso_size = 0; break;
 		case 2: off.gso = NET_GSO_TCPV6; break;
-		case 3: f.ram[0x10000 + 14 + 9] = NET_PROTO_UDP; break;
+		case 3: fx.ram[0x10000 + 14 + 9] = NET_PROTO_UDP; break;
 		case 4: off.csum_offset = 6; break;
 		}
 		job_init(&j, 0x10000, 6000, 6000);
@@ -777,7 +678,7 @@ static void test_queue(void **state)
 			assert_int_equal(net_send(&net.net, &j[i].tx),
 					 i < XEN_NET_TX_DEPTH ? 0 : -1);
 		}
-		memset(f.ram + 0x10000, 0, 0x20000);
+		memset(fx.ram + 0x10000, 0, 0x20000);
 		xen_net_service(&net);
 		assert_int_equal(j[0].done, 0);
 		assert_true(how == 0 || net.next - net.first < XEN_NET_TX_DEPTH);
@@ -869,11 +770,11 @@ static void test_receive(void **state)
 	}
 	/* Checksums that were never made. */
 	tcp_frame(0x10000, 1000, false, false, &off);
-	back_send(f.ram + 0x10000, 1000, 400, NETRXF_CSUM_BLANK | NETRXF_DATA_VALIDATED);
+	back_send(fx.ram + 0x10000, 1000, 400, NETRXF_CSUM_BLANK | NETRXF_DATA_VALIDATED);
 	xen_net_service(&net);
 	assert_memory_equal(&model.off, &off, sizeof(off));
 	tcp_frame(0x10000, 1000, false, true, &off);
-	back_send(f.ram + 0x10000, 1000, 4096, NETRXF_CSUM_BLANK);
+	back_send(fx.ram + 0x10000, 1000, 4096, NETRXF_CSUM_BLANK);
 	xen_net_service(&net);
 	assert_memory_equal(&model.off, &off, sizeof(off));
 	/* Of no protocol that we know; too short; too long; a part that failed: dropped. */
@@ -911,7 +812,7 @@ static void test_receive(void **state)
 	xen_net_service(&net);
 	assert_int_equal(model.received, before + 3 + XEN_NET_RX_DEPTH);
 	assert_quiet();
-	assert_int_equal(f.logs, 0);
+	assert_int_equal(fx.logs, 0);
 	stop();
 }
 
@@ -942,7 +843,7 @@ static void hostile(unsigned how)
 		answer(f.tx->ring[0].rsp.id, 0);
 		break;
 	case 6: /* over, but the page is still mapped */
-		map(f.tx->ring[0].req.gref, false);
+		map_exact(f.tx->ring[0].req.gref, false);
 		answer(f.tx->ring[0].req.id, 0);
 		break;
 	case 7: answer(0, NETIF_NO_RSP); break; /* to no extra info; and that id is free */
@@ -953,13 +854,13 @@ static void hostile(unsigned how)
 	case 24: in->status = 0x7fff; break;
 	case 25: f.rx->rsp_prod = XEN_NET_RX_DEPTH + 1; break;
 	case 26: f.rx->rsp_prod = 0xffffffff; break;
-	case 27: map(xen_ref(&x, net.grant + 2), true); break; /* it can still write */
+	case 27: map_exact(xen_ref(&x, net.grant + 2), true); break; /* it can still write */
 	}
 	f.tx->rsp_prod = f.tx_prod;
 	xen_net_service(&net);
 	assert_int_equal(net.stage, XEN_NET_BROKEN);
-	assert_int_equal(f.logs, 1);
-	assert_non_null(strstr(f.last_log, "the link is down"));
+	assert_int_equal(fx.logs, 1);
+	assert_non_null(strstr(fx.last_log, "the link is down"));
 	assert_true(!net.net.link && model.link_changes == 1 && !model.received);
 	for (unsigned i = 0; i < 2; i++)
 		assert_true(j[i].done == 1 && j[i].err == -1);
@@ -973,7 +874,7 @@ static void hostile(unsigned how)
 	f.rx->rsp_prod = f.tx->rsp_prod = 77;
 	assert_false(xen_net_hurry(&net));
 	assert_int_equal(f.notified, notified);
-	assert_int_equal(f.logs, 1);
+	assert_int_equal(fx.logs, 1);
 	stop();
 }
 
@@ -1038,7 +939,7 @@ static void test_restored(void **state)
 	for (unsigned i = 0; i < 3; i++)
 		assert_true(j[i].done == 1 && !j[i].err);
 	assert_int_equal(f.n_out, 3);
-	assert_memory_equal(f.out[1].data, f.ram + 0x10001, 1700);
+	assert_memory_equal(f.out[1].data, fx.ram + 0x10001, 1700);
 	assert_int_equal(f.rx->req_prod, XEN_NET_RX_DEPTH - 1);
 	model.full = false;
 	net_resume(&net.net);
@@ -1110,7 +1011,7 @@ static void test_gone(void **state)
 	set(FRONT "/backend-id", "7");
 	set(BACK "/state", "2");
 	xen_net_look(&net);
-	assert_non_null(strstr(f.last_log, "another domain"));
+	assert_non_null(strstr(fx.last_log, "another domain"));
 	assert_int_equal(f.channels, 1);
 	stop();
 	/* None at the start; one that never connects; later it does. */
@@ -1124,7 +1025,7 @@ static void test_gone(void **state)
 	f.absent = true;
 	assert_int_equal(xen_net_init(&net, &x, 0, 4), 0);
 	assert_false(net.net.link);
-	assert_int_equal(f.logs, 1);
+	assert_int_equal(fx.logs, 1);
 	f.absent = false;
 	set(FRONT "/state", "4");
 	back_state();
@@ -1139,7 +1040,7 @@ static void test_gone(void **state)
 	set(FRONT "/state", "1");
 	set(BACK "/state", "2");
 	xen_net_look(&net);
-	assert_non_null(strstr(f.last_log, "keeps pages"));
+	assert_non_null(strstr(fx.last_log, "keeps pages"));
 	assert_false(net.net.link);
 	stop();
 }
