@@ -87,6 +87,11 @@ def run(t, model, steps, cards=None, more=(), **kwargs):
     return t.boot("net", args, more=[*cards, *more], **kwargs)
 
 
+def speeds(t, m):
+    for what, speed in dict(re.findall(rb"SIO-NET (up|down) .*?(\d+) KiB/s", m.out.data)).items():  # the last ones
+        t.note(f"{what.decode()} {int(speed) / 1024:.1f} MiB/s")
+
+
 def end(t, m, timeout=300, errors=False):
     m.expect(r"SIO-TEST net: PASS", timeout)
     m.finish(errors=errors)
@@ -95,8 +100,7 @@ def end(t, m, timeout=300, errors=False):
     s = m.stats()
     exits = sum(s["guest_exits"][k] for k in ("pio_read", "pio_write", "mmio_read", "mmio_write"))
     t.note(f"{exits / max(1, sum(n['tx_frames'] + n['rx_frames'] for n in s['nets'])):.1f} exits a frame")
-    for what, speed in dict(re.findall(rb"SIO-NET (up|down) .*?(\d+) KiB/s", m.out.data)).items():  # the last ones
-        t.note(f"{what.decode()} {int(speed) / 1024:.1f} MiB/s")
+    speeds(t, m)
     return m
 
 

@@ -399,8 +399,7 @@ MAC = "52:54:00:aa:00:07"
 def net_end(t, m, timeout=300, errors=False):
     m.expect(r"SIO-TEST net: PASS", timeout)
     m.finish(errors=errors)
-    for what, speed in dict(re.findall(rb"SIO-NET (up|down) .*?(\d+) KiB/s", m.out.data)).items():
-        t.note(f"{what.decode()} {int(speed) / 1024:.1f} MiB/s")
+    bodies("test_net").speeds(t, m)
 
 
 def net_basic(t, driver, card, mib):
