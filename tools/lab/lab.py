@@ -33,6 +33,7 @@ CPU = "max,la57=off"
 MSIZE = 512000
 SCRATCH_BYTES = 8 << 30
 TIMED_OUT, LAB_FAILED = 124, 125
+POKE_S = 0.5
 
 # Loaded at boot, with what they depend on. Others can be had by modprobe in the lab.
 MODULES = ["virtio_pci", "virtio_console", "virtio_blk", "9pnet_virtio", "9p", "overlay", "ext4",
@@ -330,6 +331,15 @@ class Run:
                 elif word == "fail":
                     self.update(problem=rest)
 
+    def poke(self, sock):
+        """An interrupt now and then: a processor may have lost one, and have nothing else to wake it (docs/lab.md)."""
+        try:
+            while True:
+                time.sleep(POKE_S)
+                sock.send(b"\n")
+        except OSError:
+            pass
+
     def relay_output(self, sock, name, fd):
         mark = b"\0" + self.end_mark.encode()
         held = b""
@@ -401,7 +411,7 @@ class Run:
         with open(run_initrd, "ab") as f:
             f.write(cpio.done())
 
-        pairs = {name: socket.socketpair() for name in ("ctl", "out", "err")}
+        pairs = {name: socket.socketpair() for name in ("ctl", "out", "err", "poke")}
         cmd = [QEMU, "-name", "selfio-lab", "-nodefaults", "-no-user-config", "-display", "none",
                "-no-reboot", "-machine", os.environ.get("SELFIO_LAB_MACHINE", "q35") + ",usb=off",
                "-accel", os.environ.get("SELFIO_LAB_ACCEL", "tcg,thread=multi"),
@@ -409,12 +419,12 @@ class Run:
                "-smp", str(a.smp + spare), "-m", a.mem,
                *self.boot(kernel, run_initrd),
                "-chardev", f"file,id=console,path={self.console}", "-serial", "chardev:console",
-               "-device", "virtio-serial-pci,max_ports=5"]
+               "-device", "virtio-serial-pci,max_ports=6"]
         # Input goes through QEMU's stdin, a pipe: at a socket's end QEMU drops what it has not read.
         cmd += ["-chardev", "stdio,id=in,signal=off"]
         for name, pair in pairs.items():
             cmd += ["-chardev", f"socket,id={name},fd={pair[1].fileno()}"]
-        for nr, name in enumerate(("ctl", "in", "out", "err"), 1):
+        for nr, name in enumerate(("ctl", "in", "out", "err", "poke"), 1):
             cmd += ["-device", f"virtserialport,chardev={name},nr={nr},name=lab.{name}"]
         os.makedirs(os.path.join(LAB, "out"), exist_ok=True)
         cmd += ["-virtfs", "local,path=/,mount_tag=host,security_model=none,readonly=on,multidevs=remap",
@@ -438,6 +448,7 @@ class Run:
         for target, *rest in ((self.relay_control, pairs["ctl"][0]),
                               (self.relay_output, pairs["out"][0], "out", 1),
                               (self.relay_output, pairs["err"][0], "err", 2),
+                              (self.poke, pairs["poke"][0]),
                               (self.relay_input, os.dup(self.qemu.stdin.fileno()))):
             threading.Thread(target=target, args=rest, daemon=True).start()
         self.qemu.stdin.close()

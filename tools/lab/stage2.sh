@@ -1,6 +1,6 @@
 # shellcheck shell=dash
 # The lab's first process once in the host's root. Runs the command with its streams on virtio-serial
-# ports (1 control, 2 stdin, 3 stdout, 4 stderr), reports its status, and waits to be switched off.
+# ports (1 control, 2 stdin, 3 stdout, 4 stderr; 5: see below), reports its status, and waits to be switched off.
 lab=/run/lab
 bb=$lab/busybox
 . $lab/config
@@ -37,6 +37,7 @@ relay 4 err <&4 &
 err=$!
 $bb cat </dev/vport0p2 >&9 2>/dev/null 3<&- 4<&- 5>&- 6>&- 8<&- 9>&- &
 exec 3<&- 4<&- 9>&-
+$bb cat </dev/vport0p5 >/dev/null 2>&1 5>&- 6>&- 8<&- & # interrupts are all that is wanted of it (lab.py)
 
 echo ready >/dev/vport0p1
 # shellcheck disable=SC2086  # two words or none
