@@ -7,6 +7,8 @@ Each run boots Debian's kernel with one card on a TAP interface, whose other end
 with nettool's server: TCP from and to the guest, 1-byte requests and answers, and datagrams of 64 bytes as fast
 as the guest sends them. Counters are taken between the guest's words at the start and at the end of each step,
 so a step's figure has the start of a program and a line of output in it. The contestants take turns.
+
+With --profile the vCPU's thread is traced instead (profile.py), which takes time itself: shares are what counts.
 """
 import argparse
 import json
@@ -20,6 +22,7 @@ TOP = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 sys.path[:0] = [os.path.join(TOP, "tests", "vm"), os.path.join(TOP, "bench")]
 import vm  # noqa: E402
 from bench import MEM, QEMU, Tracepoint, figure, kvm_counters, less, median, share  # noqa: E402
+from profile import PLACES, Trace  # noqa: E402
 from test_net import Tap  # noqa: E402
 
 # name: selfio's options or QEMU's device, the guest's drivers, MiB of a stream
@@ -33,6 +36,8 @@ WHO = {
     "qemu-virtio": ("virtio-net-pci", "virtio_pci+virtio_net", 24),
 }
 SEGMENT = 1448  # bytes of TCP in a frame of 1,500
+STEPS = {"down": "1,448 bytes to the guest", "up": "1,448 bytes from the guest",
+         "rr": "a request and its answer", "flood": "a datagram"}
 
 
 def command(name, tap, append, place):
@@ -52,7 +57,7 @@ def command(name, tap, append, place):
                     "-kernel", kernel, "-initrd", initrd, "-append", append]
 
 
-def one_run(name, context, user_exits, seconds, place):
+def one_run(name, context, user_exits, seconds, place, traces=None):
     tap = Tap(context)
     mib = WHO[name][2]
     steps = ["dhcp", f"down:{mib}", f"up:{mib}", f"rr:{seconds}", f"flood:64:{seconds}"]
@@ -68,9 +73,13 @@ def one_run(name, context, user_exits, seconds, place):
     try:
         m.expect("SIO-NET eth0", 300)
         m.expect("SIO-STEP down", 60)
-        for step in ("down", "up", "rr", "flood"):
+        for step in STEPS:
             before = counters()
+            if traces:
+                traces[step].on(True)
             line = m.expect(r"SIO-NET %s ([^\r\n]*)[\r\n]" % step, 300)[1].decode()
+            if traces:
+                traces[step].on(False)
             spent = less(before, counters())
             speed = float(re.search(r"([\d.]+) (?:KiB/s|per s)", line)[1])
             if step in ("down", "up"):
@@ -79,7 +88,7 @@ def one_run(name, context, user_exits, seconds, place):
                 count = speed * seconds
             else:
                 count = int(re.search(r"(\d+) sent", line)[1])
-            result[step] = {"speed": speed, "user": spent["user"] / count if spent["user"] is not None else None,
+            result[step] = {"speed": speed, "count": count, "user": spent["user"] / count if spent["user"] is not None else None,
                             "exits": sum(v.get("exits", 0) for v in spent["vms"][:1]) / count}
         m.expect(r"SIO-TEST net: PASS", 60)
         vm.check(m.wait(60) == 0, f"{name} failed")
@@ -107,18 +116,45 @@ ROWS = [
 ]
 
 
+def profile(who, context, user_exits, seconds, place):
+    """Rows of a table: us for each unit of a step, and of them where the vCPU's thread was, how often it got there."""
+    traces, rows = {s: Trace(s) for s in STEPS}, []
+    try:
+        r = one_run(who, context, user_exits, seconds, place, traces)
+        for s, unit in STEPS.items():
+            places = traces[s].places()
+            rows.append(f"| {who} | {unit} | {sum(t for t, _ in places.values()) / r[s]['count'] * 1e6:.0f} | " +
+                        " | ".join(f"{t / r[s]['count'] * 1e6:.0f} ({n / r[s]['count']:.2f})"
+                                   for t, n in places.values()) + " |")
+    finally:
+        for t in traces.values():
+            t.close()
+    return rows
+
+
 def main():
     p = argparse.ArgumentParser(usage="bench/run.sh net [OPTIONS]", description=__doc__.splitlines()[0])
     p.add_argument("--runs", type=int, default=2, metavar="N", help="runs of each contestant (2)")
     p.add_argument("--seconds", type=int, default=5, metavar="N", help="of requests, of datagrams (5)")
     p.add_argument("--only", action="append", metavar="NAME", choices=WHO, help=", ".join(WHO))
     p.add_argument("--selfio", action="append", default=[], metavar="OPTION", help="a further option of selfio")
+    p.add_argument("--profile", action="store_true", help="where the vCPU's thread spends its time, from a trace")
     a = p.parse_args()
     out = os.path.join(os.environ["LAB_OUT"], "bench") if vm.IN_LAB else os.path.join(TOP, "build", "bench")
     work = "/scratch/bench" if vm.IN_LAB else os.path.join(out, "work")
     os.makedirs(out, exist_ok=True)
     who = a.only or list(WHO)
     user_exits = Tracepoint("kvm_userspace_exit")
+    if a.profile:
+        rows = []
+        for w in who:
+            context = vm.Context("bench-net", work, out)
+            try:
+                rows += profile(w, context, user_exits, a.seconds, a.selfio)
+            finally:
+                context.finish()
+        print("\n".join(["", "| | | us | " + " | ".join(PLACES) + " |", "|---|---|---|" + "---|" * len(PLACES), *rows]))
+        return 0
     runs, failures = {w: [] for w in who}, []
     for n in range(a.runs):
         for w in who:

@@ -75,7 +75,9 @@ static void b_map_fast(void *ctx, unsigned dev, const struct machine_fast *m)
 	case DEV_POSTED:
 	case DEV_KICK:
 		c = SIO_POSTED_C(m->dirties, m->own, f->care, f->not_if) |
-		    (f->if_clear ? SIO_POSTED_IF_CLEAR : 0);
+		    (f->if_clear ? SIO_POSTED_IF_CLEAR : 0) |
+		    (f->reads_back ? SIO_POSTED_READS_BACK : 0) |
+		    (f->clears ? SIO_POSTED_CLEARS : 0);
 		break;
 	case DEV_SHADOW: c = m->id; break;
 	case DEV_CLOCK: c = f->value | (uint64_t)f->bits << 32; break;

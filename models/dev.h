@@ -66,7 +66,10 @@ struct dev_region {
  *   POSTED       writes may come late, in order, before the next access of any other kind.  While one is
  *                queued, shadows of its own registers are stale, and those of dirties, unless shadow own is
  *                valid and equals the value written in the bits of care.  With a bit of not_if it is never
- *                late; with if_clear only while shadow own is valid and has none of the bits written.
+ *                late; with if_clear only while shadow own is valid and has none of the bits written.  With
+ *                reads_back the register reads what was written last, all of it: a valid shadow of it is not stale
+ *                then, but is that.  With clears the bits written that are set become clear: in a valid shadow of the
+ *                register, and in those of dirties, which are not stale then.
  *   SHADOW       reads have no side effect and give what dev_shadow() said last, while that is valid.
  *                len 0: read by nobody, for own.
  *   CLOCK        reads give bits bits of now_ns * value / 10^9.
@@ -99,7 +102,7 @@ struct dev_fast {
 		len;      /* in the region; CLOCK, SHADOW, DOORBELL: the one size of an access */
 	uint32_t dirties; /* bit n: entry n of the table */
 	uint8_t own, care, not_if;
-	bool if_clear;
+	bool if_clear, reads_back, clears;
 	uint32_t value;
 };
 

@@ -6,7 +6,7 @@
  * Posted writes wait in KVM's coalesced ring, where they cost no exit to user space, and move from there
  * into a queue of ours, in order; writes that KVM can't queue by itself (not_if) go straight into the
  * queue, behind what is in the ring.  So do those that kick: they exit, so that the I/O thread can be woken.  The
- * queue remembers which shadows its writes make stale.
+ * queue remembers which shadows its writes make stale, and what others say when it has been delivered.
  *
  * Order: whoever reflects a request delivers the queue first, and holds the lock until the firmware has
  * seen it all; others that find something queued, or being delivered, wait for the lock.  So a write that
@@ -63,6 +63,8 @@ struct fast {
 	uint8_t q_home[QUEUE_MAX];
 	_Atomic unsigned n;
 	uint32_t stale[N_HOMES];
+	uint32_t expects[N_HOMES]; /* entries that say something else when it has been delivered: */
+	uint64_t expect[N_HOMES][SIO_MAX_SHADOWS];
 	struct fast_stats stats;
 
 	int timer_fd;
@@ -392,16 +394,53 @@ static const struct range *posted_range(const struct fast *f, const struct home 
 	return NULL;
 }
 
-/* Which shadows does this write make stale? */
-static void mark_stale(struct domain *d, struct home *h, const struct sio_posted *p)
+/* What entry e says when all that is queued has been delivered, unless it is stale. */
+static uint64_t expected(const struct fast *f, const struct home *h, unsigned e)
+{
+	return f->expects[h->kind] >> e & 1 ? f->expect[h->kind][e] : shadow(h, e);
+}
+
+static void expect(struct fast *f, const struct home *h, unsigned e, uint64_t word)
+{
+	f->expects[h->kind] |= 1u << e;
+	f->expect[h->kind][e] = word;
+}
+
+/* A write in range r is to the register whose shadow range o is: is it known what that, and the others that depend on it,
+ * say then? */
+static bool foreseen(struct fast *f, const struct home *h, const struct range *r,
+		     const struct range *o, const struct sio_posted *p)
+{
+	unsigned e = entry_of(o);
+	uint64_t word = expected(f, h, e), bits = word & (uint32_t)p->data;
+
+	if (!(r->c & (SIO_POSTED_READS_BACK | SIO_POSTED_CLEARS)) || o->kind != SIO_MAP_SHADOW ||
+	    o->home != h->kind || o->base != p->addr || o->len != p->size ||
+	    !(word & SIO_SHADOW_VALID) || h->inside || f->delivering)
+		return false;
+	if (r->c & SIO_POSTED_READS_BACK) {
+		expect(f, h, e, SIO_SHADOW_VALID | (uint32_t)p->data);
+		return true;
+	}
+	expect(f, h, e, word & ~bits);
+	for (unsigned i = 0; i < SIO_MAX_SHADOWS; i++)
+		if (r->c >> i & 1)
+			expect(f, h, i, expected(f, h, i) & ~bits);
+	return true;
+}
+
+/* Which shadows does this write make stale, and what do others say then? */
+static void mark(struct domain *d, struct home *h, const struct sio_posted *p)
 {
 	struct fast *f = d->fast;
 	const struct range *r = posted_range(f, h, p);
 	unsigned own = r ? r->c >> 32 & 0xff : SIO_NO_SHADOW, care = r ? r->c >> 40 & 0xff : 0;
+	uint32_t *stale = &f->stale[h->kind];
+	bool known = false;
 	uint64_t v;
 
 	if (!r) {
-		f->stale[h->kind] = UINT32_MAX;
+		*stale = UINT32_MAX;
 		return;
 	}
 	/* A shadow may begin up to three ports before. */
@@ -411,22 +450,28 @@ static void mark_stale(struct domain *d, struct home *h, const struct sio_posted
 		const struct range *o = k ? &f->range[k - 1] : NULL;
 
 		if (o && entry_of(o) != SIO_NO_SHADOW && o->base + o->len > p->addr)
-			f->stale[h->kind] |= 1u << entry_of(o);
+			*stale |= 1u << entry_of(o);
 	}
 	for (unsigned i = 0; i < f->n_mmio && p->space == SIO_SPACE_MMIO; i++) {
 		const struct range *o = f->mmio[i] ? &f->range[f->mmio[i] - 1] : NULL;
 
-		if (o && o->kind == SIO_MAP_SHADOW && o->base < p->addr + p->size &&
-		    p->addr < o->base + o->len)
-			f->stale[h->kind] |= 1u << o->c % SIO_MAX_SHADOWS;
+		if (!o || o->kind != SIO_MAP_SHADOW || o->base >= p->addr + p->size ||
+		    p->addr >= o->base + o->len)
+			continue;
+		if (foreseen(f, h, r, o, p))
+			known = true;
+		else
+			*stale |= 1u << entry_of(o);
 	}
+	if (known && r->c & SIO_POSTED_CLEARS)
+		return;
 	/* What is being delivered may be about to change it. */
 	if (own < SIO_MAX_SHADOWS && !f->delivering) {
 		v = shadow(h, own);
 		if (v & SIO_SHADOW_VALID && !((v ^ p->data) & care))
 			return;
 	}
-	f->stale[h->kind] |= (uint32_t)r->c;
+	*stale |= (uint32_t)r->c;
 }
 
 static void enqueue(struct domain *d, struct home *h, const struct sio_posted *p)
@@ -437,7 +482,7 @@ static void enqueue(struct domain *d, struct home *h, const struct sio_posted *p
 	f->q_home[f->n] = (uint8_t)h->kind;
 	f->n++;
 	f->stats.posted++;
-	mark_stale(d, h, p);
+	mark(d, h, p);
 }
 
 static bool ring_empty(const struct fast *f)
@@ -476,6 +521,12 @@ static void take_ring(struct domain *d)
 	}
 }
 
+static void forget_marks(struct fast *f)
+{
+	memset(f->stale, 0, sizeof(f->stale));
+	memset(f->expects, 0, sizeof(f->expects));
+}
+
 /* Takes what is queued out of the queue, to be delivered: how many.  Locked: lock. */
 static unsigned collect(struct domain *d)
 {
@@ -488,7 +539,7 @@ static unsigned collect(struct domain *d)
 	memcpy(f->out, f->q, count * sizeof(f->q[0]));
 	memcpy(f->out_home, f->q_home, count);
 	f->n = 0;
-	memset(f->stale, 0, sizeof(f->stale));
+	forget_marks(f);
 	f->stats.batches += count > 0;
 	pthread_mutex_unlock(&f->q_lock);
 	return count;
@@ -598,13 +649,15 @@ void fast_flush(struct domain *d)
 			d->fast->stats.flushes += fast_serve(d, d->home[i], 0);
 }
 
-/* SIO_POSTED_IF_CLEAR: may the value wait?  q_lock. */
-static bool is_clear(const struct home *h, const struct range *r, uint64_t val)
+/* SIO_POSTED_IF_CLEAR: may the write wait?  q_lock. */
+static bool is_clear(const struct fast *f, const struct home *h, const struct range *r,
+		     const struct sio_posted *p)
 {
 	unsigned own = r->c >> 32 & 0xff;
-	uint64_t v = own < SIO_MAX_SHADOWS ? shadow(h, own) : 0;
+	uint64_t v = own < SIO_MAX_SHADOWS ? expected(f, h, own) : 0, at = p->addr - r->base;
 
-	return !h->inside && v & SIO_SHADOW_VALID && !((uint32_t)v & val);
+	return !h->inside && v & SIO_SHADOW_VALID && !(f->stale[h->kind] >> own & 1) && at < 4 &&
+	       !((uint32_t)v & p->data << 8 * at);
 }
 
 static unsigned find_mmio(const struct fast *f, bool write, uint64_t addr)
@@ -620,18 +673,21 @@ static unsigned find_mmio(const struct fast *f, bool write, uint64_t addr)
 	return 0;
 }
 
-/* May what an entry of the shadow page says be given to the guest, for all that is queued? */
-static bool fresh(struct domain *d, const struct home *h, unsigned entry)
+/* May what an entry of the shadow page says be given to the guest, for all that is queued?  Then that is *word. */
+static bool fresh(struct domain *d, const struct home *h, unsigned entry, uint64_t *word)
 {
 	struct fast *f = d->fast;
 	bool stale;
 
-	if (!f->n_posted || (ring_empty(f) && !f->n && !f->delivering))
+	if (!f->n_posted || (ring_empty(f) && !f->n && !f->delivering)) {
+		*word = shadow(h, entry);
 		return true;
+	}
 	pthread_mutex_lock(&f->lock);
 	pthread_mutex_lock(&f->q_lock);
 	take_ring(d);
 	stale = !ring_empty(f) || f->stale[h->kind] >> entry & 1 || h->inside;
+	*word = expected(f, h, entry);
 	pthread_mutex_unlock(&f->q_lock);
 	pthread_mutex_unlock(&f->lock);
 	return !stale;
@@ -669,9 +725,10 @@ bool fast_burst(struct vcpu *v, uint16_t owner, uint64_t port, unsigned size, si
 	unsigned k = d->fast->read[port];
 	const struct range *r = k ? &d->fast->range[k - 1] : NULL;
 	struct model_stats *st;
+	uint64_t word;
 
 	if (!r || r->home != h->kind || r->model != OWNER_MODEL(owner) || !is_fifo(r, port, size) ||
-	    !fresh(d, h, entry_of(r)) || !from_fifo(h, r, to, bytes))
+	    !fresh(d, h, entry_of(r), &word) || !from_fifo(h, r, to, bytes))
 		return false;
 	st = stats_model(v, owner);
 	if (st)
@@ -690,6 +747,7 @@ bool fast_access(struct vcpu *v, uint16_t owner, unsigned kind, bool write, uint
 		     write               ? f->write[addr] :
 					   f->read[addr];
 	const struct range *r = k ? &f->range[k - 1] : NULL;
+	uint64_t word;
 	bool full;
 
 	/* A guest may have moved another device over it. */
@@ -714,10 +772,15 @@ bool fast_access(struct vcpu *v, uint16_t owner, unsigned kind, bool write, uint
 		if (!full)
 			enqueue(d, h, &p);
 		/* Queued first: a context that is about to enter sees it, or is seen here. */
-		if (!full && r->c & SIO_POSTED_IF_CLEAR && !is_clear(h, r, *val)) {
+		if (!full && r->c & SIO_POSTED_IF_CLEAR && !is_clear(f, h, r, &p)) {
 			f->n--;
 			f->stats.posted--;
 			full = true;
+			if (f->n)
+				f->stale[h->kind] |=
+					f->expects[h->kind]; /* without it, is not known */
+			else
+				forget_marks(f);
 		}
 		f->stats.kicks += !full && kick;
 		pthread_mutex_unlock(&f->q_lock);
@@ -727,7 +790,7 @@ bool fast_access(struct vcpu *v, uint16_t owner, unsigned kind, bool write, uint
 	}
 	if (is_fifo(r, addr, size)) {
 		*val = 0;
-		if (!fresh(d, h, entry_of(r)) || !from_fifo(h, r, val, size))
+		if (!fresh(d, h, entry_of(r), &word) || !from_fifo(h, r, val, size))
 			return false;
 	} else if (r->base != addr || r->len != size) {
 		return false;
@@ -736,12 +799,7 @@ bool fast_access(struct vcpu *v, uint16_t owner, unsigned kind, bool write, uint
 				  1000000000u) &
 		       ((1ull << (r->c >> 32) % 64) - 1);
 	} else if (r->kind == SIO_MAP_SHADOW) {
-		uint64_t word;
-
-		if (!fresh(d, h, entry_of(r)))
-			return false;
-		word = shadow(h, entry_of(r));
-		if (!(word & SIO_SHADOW_VALID))
+		if (!fresh(d, h, entry_of(r), &word) || !(word & SIO_SHADOW_VALID))
 			return false;
 		*val = (uint32_t)word;
 	} else {
@@ -798,7 +856,7 @@ void fast_reset(struct domain *d)
 		f->n = 0;
 	}
 	f->n = 0;
-	memset(f->stale, 0, sizeof(f->stale));
+	forget_marks(f);
 	pthread_mutex_unlock(&f->q_lock);
 	pthread_mutex_unlock(&f->lock);
 }

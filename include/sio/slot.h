@@ -170,14 +170,18 @@ enum sio_map_kind {
  * c of a posted range, or one that kicks.  While such a write is queued, shadows of the ports that it writes are stale, and
  * those of dirties (bit n: entry n), unless entry own is valid and does not differ from the value written
  * in any bit of care.  Entry own need not be mapped anywhere.  A write with any of the bits of not_if set
- * is not queued.  With IF_CLEAR one is queued only while entry own is valid and has none of the bits written set, and no
- * context of the home is at work, which could be about to change that.
+ * is not queued.  With IF_CLEAR one is queued only while entry own, which stands for the range's first bytes, is valid and has none
+ * of the bits written set, and no context of the home is at work, which could be about to change that.  With READS_BACK a shadow of just what was written is not
+ * stale: while it is valid, the register reads what was written last.  With CLEARS the bits written that are set in a valid
+ * shadow of just what was written become clear in it and in those of dirties; none of these is stale for that.
  */
 #define SIO_NO_SHADOW 0xffu
 #define SIO_POSTED_C(dirties, own, care, not_if)                          \
 	((uint64_t)(uint32_t)(dirties) | (uint64_t)(uint8_t)(own) << 32 | \
 	 (uint64_t)(uint8_t)(care) << 40 | (uint64_t)(uint8_t)(not_if) << 48)
-#define SIO_POSTED_IF_CLEAR (1ull << 56)
+#define SIO_POSTED_IF_CLEAR   (1ull << 56)
+#define SIO_POSTED_READS_BACK (1ull << 57)
+#define SIO_POSTED_CLEARS     (1ull << 58)
 
 /* The firmware keeps it up to date; one 64-bit store for each change.  Bit 63: valid; lower half: the
  * value.  Stored with release order before the operations of the same request are carried out. */

@@ -124,13 +124,13 @@ static const struct dev_region regions[] = {
 	[R_CFG] = { "cfg", DEV_PCICFG, 0, PCI_CFG_SIZE, SIZES },
 };
 
-/* Late: addresses of frames to come, and in C mode how far the ring has been read; acknowledgements while INTA# is not
- * asserted, which they would have to take back, and no frame waits for what they bring along.  Not IMR, as in the
- * NE2000.  TPPoll kicks: frames are fetched while the guest goes on.  Not TSD, which Linux's 8139too reads back at once.
+/* Late: addresses of frames to come, and in C mode how far the ring has been read; acknowledgements that don't have to take
+ * INTA# back, and no frame waits for what they bring along; IMR, while no cause is set that it lets through, nor INTA# asserted.
+ * TPPoll kicks: frames are fetched while the guest goes on.  Not TSD, which Linux's 8139too reads back at once.
  *
  * Without the model: reads that drivers make of memory in each interrupt, in C mode for each frame.  ISR is read
  * from the card while that makes it look at its descriptors again. */
-enum { S_ISR, S_IMR, S_CR, S_TSD, S_WANTED = S_TSD + 4 };
+enum { S_ISR, S_IMR, S_CR, S_TSD, S_WANTED = S_TSD + 4, S_CAUSES };
 #define DIRTY(s) (1u << (s))
 #define LATE(r)                                                                                \
 	{ .kind = DEV_POSTED, .region = r, .offset = TSAD0, .len = 16, .own = DEV_NO_SHADOW }, \
@@ -156,15 +156,25 @@ static const struct dev_fast fast[] = {
 	SHADOW(TSD0 + 4, 4),
 	SHADOW(TSD0 + 8, 4),
 	SHADOW(TSD0 + 12, 4),
-	[S_WANTED] = { .kind = DEV_SHADOW }, /* all ones: an acknowledgement is wanted at once */
+	[S_WANTED] = { .kind = DEV_SHADOW }, /* acknowledgements of this are wanted at once */
+	[S_CAUSES] = { .kind = DEV_SHADOW }, /* letting them through is wanted at once; or IMR has no such bits */
 	LATE(R_IO),
 	LATE(R_MEM),
 	{ .kind = DEV_POSTED,
 	  .region = R_MEM,
 	  .offset = ISR,
 	  .len = 2,
+	  .dirties = DIRTY(S_CAUSES),
 	  .own = S_WANTED,
-	  .if_clear = true },
+	  .if_clear = true,
+	  .clears = true },
+	{ .kind = DEV_POSTED,
+	  .region = R_MEM,
+	  .offset = IMR,
+	  .len = 2,
+	  .own = S_CAUSES,
+	  .if_clear = true,
+	  .reads_back = true },
 };
 
 static void update_line(struct rtl8139 *d)
@@ -210,6 +220,7 @@ bool rtl_desc(struct rtl8139 *d, uint64_t base, unsigned n, uint32_t desc[4])
 void rtl_settle(struct rtl8139 *d)
 {
 	struct rtl_state *s = &d->state;
+	uint32_t causes = reg16(d, ISR) & reg16(d, IMR);
 
 	s->reg[CR] = (uint8_t)((s->reg[CR] & ~CR_BUFE) | (rtl_rx_empty(d) ? CR_BUFE : 0));
 	dev_shadow(&d->env, S_ISR, reg16(d, ISR), !d->held);
@@ -217,7 +228,9 @@ void rtl_settle(struct rtl8139 *d)
 	dev_shadow(&d->env, S_CR, s->reg[CR], true);
 	for (unsigned i = 0; i < 4; i++)
 		dev_shadow(&d->env, S_TSD + i, reg32(d, TSD0 + i * 4), !cplus(d));
-	dev_shadow(&d->env, S_WANTED, s->line || d->held ? ~0u : 0, true);
+	/* While one cause of it stays, the line does; drivers for C+ leave ROK for later. */
+	dev_shadow(&d->env, S_WANTED, s->line ? causes & -causes : 0, !d->held);
+	dev_shadow(&d->env, S_CAUSES, reg16(d, ISR) | ~ISR_ALL, !d->held && !s->line);
 }
 
 /* The guest gives descriptors back without a word, and is only looked at when a frame waits for one. */

@@ -731,20 +731,34 @@ static void check_shadows(struct host *h, const uint64_t *then, uint32_t stale, 
 	}
 }
 
-/* Which shadows fast.c takes for stale. */
+/* Which shadows fast.c takes for stale; or it knows what one reads now. */
 static uint32_t stale_after(const struct host *h, const struct machine_fast *m,
-			    const struct sio_posted *p, const uint64_t *then)
+			    const struct sio_posted *p, uint64_t *then)
 {
 	uint32_t stale = 0;
-	uint64_t own;
+	bool known = false;
+	uint64_t own, bits;
 
 	for (unsigned i = 0; i < h->n_fast; i++) {
 		const struct machine_fast *o = &h->fast[i];
 
-		if ((o->f->kind == DEV_SHADOW || o->f->kind == DEV_FIFO) && o->space == m->space &&
-		    o->base < p->addr + p->size && p->addr < o->base + o->f->len)
+		if ((o->f->kind != DEV_SHADOW && o->f->kind != DEV_FIFO) || o->space != m->space ||
+		    o->base >= p->addr + p->size || p->addr >= o->base + o->f->len)
+			continue;
+		bits = then[o->id] & (uint32_t)p->data;
+		if (!(m->f->reads_back || m->f->clears) || o->f->kind != DEV_SHADOW ||
+		    o->base != p->addr || o->f->len != p->size || !(then[o->id] & SIO_SHADOW_VALID))
 			stale |= 1u << o->id;
+		else if (m->f->reads_back)
+			then[o->id] = SIO_SHADOW_VALID | (uint32_t)p->data;
+		else
+			for (unsigned k = 0; k < MACHINE_MAX_SHADOWS; k++)
+				if (k == o->id || m->dirties >> k & 1)
+					then[k] &= ~bits;
+		known |= m->f->clears && !(stale >> o->id & 1);
 	}
+	if (known)
+		return stale;
 	own = m->own == DEV_NO_SHADOW ? 0 : then[m->own];
 	if (own & SIO_SHADOW_VALID && !((own ^ p->data) & m->f->care))
 		return stale;
@@ -892,7 +906,8 @@ static void step_posted(struct host *h)
 		if (q[n].addr + q[n].size > m->base + m->f->len || q[n].data & m->f->not_if)
 			continue;
 		if (m->f->if_clear &&
-		    (!(then[m->own] & SIO_SHADOW_VALID) || (uint32_t)then[m->own] & q[n].data))
+		    (!(then[m->own] & SIO_SHADOW_VALID) ||
+		     (uint32_t)then[m->own] & q[n].data << 8 * ((q[n].addr - m->base) & 3)))
 			continue;
 		stale |= stale_after(h, m, &q[n], then);
 		if (getenv("FUZZ_TRACE"))

@@ -36,8 +36,8 @@ static uint8_t noise(struct dev_host *h)
 
 static void s_irq(struct dev_host *h, unsigned n, bool level)
 {
-	(void)level;
 	CHECK(n < h->cls->n_irqs);
+	h->line = level;
 }
 
 static void s_msi(struct dev_host *h, uint64_t addr, uint32_t data)
@@ -97,6 +97,14 @@ static void s_reset(struct dev_host *h)
 	(void)h;
 }
 
+#define VALID (1ull << 63)
+
+static void s_shadow(struct dev_host *h, unsigned n, uint32_t value, bool valid)
+{
+	CHECK(n < h->cls->n_fast && h->cls->fast[n].kind == DEV_SHADOW);
+	h->shadow[n] = value | (valid ? VALID : 0);
+}
+
 static const struct dev_services services = {
 	.irq = s_irq,
 	.msi = s_msi,
@@ -108,6 +116,7 @@ static const struct dev_services services = {
 	.wall_ns = s_now,
 	.arm = s_arm,
 	.place = s_place,
+	.shadow = s_shadow,
 	.reset = s_reset,
 	.poweroff = s_reset,
 };
@@ -231,6 +240,92 @@ static void step_write8(struct dev_host *h)
 	a.data = take8(h);
 	if ((r->sizes & 1) && h->base[0] != DEV_UNPLACED)
 		run_access(h, &a);
+}
+
+/* Does vmm/fast.c queue this write?  Then it marks shadows as stale, and knows what others say afterwards. */
+static bool may_wait(struct dev_host *h, const struct dev_fast *f, const struct dev_access *a,
+		     uint64_t *then, uint32_t *stale)
+{
+	const struct dev_class *c = h->cls;
+	uint64_t own = f->own == DEV_NO_SHADOW ? 0 : then[f->own];
+	bool known = false;
+
+	if (a->data & f->not_if ||
+	    (f->if_clear && (!(own & VALID) || *stale >> f->own & 1 ||
+			     (uint32_t)own & a->data << 8 * (a->offset - f->offset))))
+		return false;
+	for (unsigned i = 0; i < c->n_fast; i++) {
+		const struct dev_fast *o = &c->fast[i];
+		uint64_t bits = then[i] & (uint32_t)a->data;
+
+		if (o->kind != DEV_SHADOW || o->region != a->region || !o->len ||
+		    o->offset >= a->offset + a->size || a->offset >= o->offset + o->len)
+			continue;
+		if (!(f->reads_back || f->clears) || o->offset != a->offset || o->len != a->size ||
+		    !(then[i] & VALID)) {
+			*stale |= 1u << i;
+		} else if (f->reads_back) {
+			then[i] = VALID | a->data;
+		} else {
+			known = true;
+			for (unsigned k = 0; k < c->n_fast; k++)
+				if (k == i || f->dirties >> k & 1)
+					then[k] &= ~bits;
+		}
+	}
+	if (!known && (!(own & VALID) || (own ^ a->data) & f->care))
+		*stale |= f->dirties;
+	return true;
+}
+
+/* Writes that may come late, and what is read meanwhile; those that come late because no interrupt depends on them
+ * change none. */
+static void step_posted(struct dev_host *h)
+{
+	const struct dev_class *c = h->cls;
+	const struct dev_fast *of[4];
+	struct dev_access q[4];
+	uint64_t then[DEV_MAX_FAST];
+	uint32_t stale = 0;
+	unsigned n = 0;
+
+	memcpy(then, h->shadow, sizeof(then));
+	for (unsigned left = 1u + (take8(h) & 3); left && c->n_fast; left--) {
+		const struct dev_fast *f = &c->fast[take8(h) % c->n_fast];
+		uint8_t how = take8(h);
+		struct dev_access a = { .region = f->region,
+					.size = (uint8_t)(1u << (how & 3) % 3),
+					.write = true,
+					.data = take32(h) };
+
+		if (f->kind != DEV_POSTED || f->without || h->base[f->region] == DEV_UNPLACED)
+			continue;
+		a.offset = f->offset + (how >> 2) % f->len;
+		a.data &= a.size < 4 ? (1u << a.size * 8) - 1 : ~0u;
+		if (!(c->regions[f->region].sizes & a.size) || a.offset % a.size ||
+		    a.offset + a.size > f->offset + f->len || !may_wait(h, f, &a, then, &stale))
+			continue;
+		of[n] = f;
+		q[n++] = a;
+	}
+	for (unsigned i = 0; i < n; i++) {
+		bool line = h->line;
+
+		run_access(h, &q[i]);
+		CHECK(!of[i]->if_clear || h->line == line);
+	}
+	for (unsigned i = 0; i < c->n_fast && n; i++) {
+		const struct dev_fast *o = &c->fast[i];
+		struct dev_access a = { .region = o->region,
+					.offset = o->offset,
+					.size = (uint8_t)o->len };
+
+		if (o->kind != DEV_SHADOW || !o->len || !(then[i] & VALID) || stale >> i & 1 ||
+		    h->base[o->region] == DEV_UNPLACED)
+			continue;
+		run_access(h, &a);
+		CHECK(a.data == (uint32_t)then[i]);
+	}
 }
 
 static void step_burst(struct dev_host *h)
@@ -433,7 +528,7 @@ static void step_save(struct dev_host *h)
 
 static const step_fn steps[] = {
 	step_region, step_region, step_region,  step_write32, step_write32, step_write32,
-	step_write8, step_write8, step_burst,   step_burst,   step_config,  step_ram,
+	step_write8, step_posted, step_burst,   step_burst,   step_config,  step_ram,
 	step_desc,   step_desc,   step_packet,  step_receive, step_receive, step_receive,
 	step_end,    step_end,    step_end_all, step_room,    step_link,    step_time,
 	step_reset,  step_save,

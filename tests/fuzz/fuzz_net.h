@@ -28,6 +28,8 @@ struct dev_host {
 	void *dev;
 	uint8_t *ram;
 	uint64_t base[MAX_REGIONS], deadline[MAX_TIMERS], now;
+	uint64_t shadow[DEV_MAX_FAST];
+	bool line; /* INTA# */
 	struct pending q[MAX_QUEUE];
 	unsigned n, room;
 	uint32_t noise, sink, tail;

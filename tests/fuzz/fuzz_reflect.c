@@ -242,7 +242,8 @@ static uint64_t take_c(unsigned kind)
 	case SIO_MAP_POSTED:
 	case SIO_MAP_KICK:
 		return SIO_POSTED_C(1u << (how & 31), take8() % 40, take8(), take8() & how) |
-		       (how & 64 ? SIO_POSTED_IF_CLEAR : 0);
+		       (how & 64 ? SIO_POSTED_IF_CLEAR : 0) |
+		       (how & 128 ? SIO_POSTED_READS_BACK : 0) | (how & 1 ? SIO_POSTED_CLEARS : 0);
 	case SIO_MAP_SHADOW: return how % (SIO_MAX_SHADOWS + 1);
 	case SIO_MAP_CLOCK: return take32() | (uint64_t)(how % 36) << 32;
 	case SIO_MAP_DOORBELL: return (how & 3) | (uint64_t)(how >> 2 & 31) << 32;

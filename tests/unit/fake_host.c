@@ -285,8 +285,9 @@ static bool fifo(struct dev_host *h, const struct dev_access *a, void *to, uint3
 	return false;
 }
 
-/* Is it a write that may be posted? Then stale gets the shadows that it makes so. */
-static bool posted(const struct dev_host *h, const struct dev_access *a, uint32_t *stale)
+/* Is it a write that may be posted? Then stale gets the shadows that it makes so, and `then` what a register reads back. */
+static bool posted(const struct dev_host *h, const struct dev_access *a, uint64_t *then,
+		   uint32_t *stale)
 {
 	const struct dev_class *c = h->cls;
 	const struct dev_fast *p = NULL;
@@ -300,7 +301,8 @@ static bool posted(const struct dev_host *h, const struct dev_access *a, uint32_
 		    o->offset < a->offset + a->size)
 			*stale |= 1u << i;
 		if (o->if_clear &&
-		    (!(h->shadow[o->own] & VALID) || (uint32_t)h->shadow[o->own] & a->data))
+		    (!(h->shadow[o->own] & VALID) || a->offset < o->offset ||
+		     (uint32_t)h->shadow[o->own] & a->data << 8 * ((a->offset - o->offset) & 3)))
 			continue;
 		if (there && (o->kind == DEV_POSTED || o->kind == DEV_KICK) &&
 		    a->offset >= o->offset && a->offset + a->size <= o->offset + o->len &&
@@ -312,6 +314,20 @@ static bool posted(const struct dev_host *h, const struct dev_access *a, uint32_
 	if (p->own == DEV_NO_SHADOW || !(h->shadow[p->own] & VALID) ||
 	    ((h->shadow[p->own] ^ a->data) & p->care))
 		*stale |= p->dirties;
+	for (unsigned i = 0; i < c->n_fast && (p->reads_back || p->clears); i++) {
+		const struct dev_fast *o = &c->fast[i];
+		uint64_t bits = then[i] & a->data;
+
+		if (o->kind != DEV_SHADOW || o->region != a->region || o->offset != a->offset ||
+		    o->len != a->size || !(then[i] & VALID))
+			continue;
+		*stale &= ~(1u << i) & (p->clears ? ~p->dirties : ~0u);
+		if (p->reads_back)
+			then[i] = VALID | a->data;
+		for (unsigned k = 0; k < c->n_fast && p->clears; k++)
+			if (k == i || p->dirties >> k & 1)
+				then[k] &= ~bits;
+	}
 	return true;
 }
 
@@ -342,8 +358,8 @@ static bool one(struct fake *f, enum dev_space space, uint64_t addr, unsigned si
 				*val = a.data;
 				return true;
 			}
-			late = posted(h, &a, &stale);
 			memcpy(then, h->shadow, sizeof(then));
+			late = posted(h, &a, then, &stale);
 			if (h->cls->access(h->dev, &a) != DEV_OK)
 				return false;
 			if (late)
