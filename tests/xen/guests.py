@@ -452,15 +452,22 @@ def net_own_netfront(t):
           "not these two drivers")
 
 
+def vif_bytes(m):
+    folder = f"/sys/class/net/vif{output('xl', 'domid', m.name).strip()}.0/statistics"
+    return sum(int(output("cat", f"{folder}/{d}_bytes")) for d in ("rx", "tx"))
+
+
 @test("net-save-restore", cost=120)
 def net_save_restore(t):
     """Saved and restored, twice, in the middle of a stream: not a byte is missing."""
     br = bridge(t)
-    m = t.boot("net", ["e1000", "dhcp", "ping", "down:16", "up:16"], vifs=[br.vif(MAC)], words="net0=e1000",
+    m = t.boot("net", ["e1000", "dhcp", "ping", "down:32", "up:32"], vifs=[br.vif(MAC)], words="net0=e1000",
                mem="128M")
     for step in ("down", "up"):
         m.expect(f"SIO-STEP {step}:", 300)
-        time.sleep(2)
+        start, deadline = vif_bytes(m), time.monotonic() + 60
+        while vif_bytes(m) < start + MIB and time.monotonic() < deadline:
+            time.sleep(0.05)
         check(not m.seen(f"SIO-NET {step} "), "the stream is through already")
         m.save_and_restore()
     net_end(t, m)

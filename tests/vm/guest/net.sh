@@ -21,7 +21,7 @@ fail() {
 }
 
 trouble='reset adapter|transmit timed out|NETDEV WATCHDOG|Tx Unit Hang|Resetting|nobody cared|disabling IRQ'
-trouble="$trouble|WARNING|Oops|BUG:|bogus packet|timeout waiting|Tx error|Rx error|mismatched read|PCI error|bad gso"
+trouble="$trouble|WARNING|Oops:|BUG:|bogus packet|timeout waiting|Tx error|Rx error|mismatched read|PCI error|bad gso"
 look() {
 	dmesg | grep -iE "$trouble" >/tmp/trouble && {
 		cat /tmp/trouble
