@@ -81,6 +81,7 @@ struct ne2000 {
 	bool out;      /* tx is with the network */
 	bool dead;     /* ... and nobody waits for it */
 	unsigned held; /* pages of a frame that waits outside for room, 0: none does */
+	bool overrun;  /* the driver was told of that, and has not dealt with it yet */
 	struct {
 		uint8_t cfg[PCI_CFG_SIZE];
 		uint8_t cr, isr, imr, dcr, tcr, tsr, rcr, rsr;
@@ -329,9 +330,12 @@ static bool ne_receive(void *owner, const uint8_t *frame, size_t len, const stru
 	if (!d->net->link)
 		return true;
 	/* Data sheet, "Buffer ring overflow": the driver stops the chip and goes through loopback while it makes
-	 * room for what waits. */
-	if (!started(d) || loopback(d))
+	 * room for what waits.  It may do so when that has come already; what comes meanwhile waits too. */
+	if (!started(d) || loopback(d)) {
+		if (d->overrun && !d->held)
+			d->held = 1;
 		return !d->held;
+	}
 	if (!for_us(d, frame, &rsr))
 		return true;
 	if (d->state.rcr & RCR_MON) {
@@ -347,6 +351,7 @@ static bool ne_receive(void *owner, const uint8_t *frame, size_t len, const stru
 	case RX_FULL: break;
 	}
 	d->held = pages_of(r.len);
+	d->overrun = true;
 	interrupt(d, ISR_OVW);
 	return false;
 }
@@ -354,7 +359,10 @@ static bool ne_receive(void *owner, const uint8_t *frame, size_t len, const stru
 /* Maybe what is held can come now. */
 static void resume(struct ne2000 *d)
 {
-	if (!d->held || !started(d) || loopback(d) || (ring_valid(d) && free_pages(d) <= d->held))
+	if (!started(d) || loopback(d))
+		return;
+	d->overrun &= !!(d->state.isr & ISR_OVW);
+	if (!d->held || (ring_valid(d) && free_pages(d) <= d->held))
 		return;
 	d->held = 0;
 	net_resume(d->net);
@@ -362,6 +370,7 @@ static void resume(struct ne2000 *d)
 
 static void forget_held(struct ne2000 *d)
 {
+	d->overrun = false;
 	if (d->held) {
 		d->held = 0;
 		net_resume(d->net);
@@ -516,6 +525,7 @@ static void write_page0(struct ne2000 *d, unsigned reg, uint8_t v)
 	case 0x7:
 		d->state.isr &= (uint8_t)(~v | ISR_RST); /* RST goes with a start only */
 		update_line(d);
+		resume(d);
 		break;
 	case 0x8:
 	case 0x9: set_byte(&d->state.rsar, reg == 0x9, v); break;
@@ -523,6 +533,8 @@ static void write_page0(struct ne2000 *d, unsigned reg, uint8_t v)
 	case 0xb: set_byte(&d->state.rbcr, reg == 0xb, v); break;
 	case 0xc:
 		d->state.rcr = v & RCR_MASK;
+		if (v & RCR_MON) /* nothing is wanted any more */
+			forget_held(d);
 		resume(d);
 		break;
 	case 0xd:

@@ -513,6 +513,47 @@ static void overflow(void **state)
 	assert_true(fake_net_feed(&net, buf, 1514, NULL));
 }
 
+/* The driver has made room by the time it hears of the overrun: what comes while it deals with it waits all the same. */
+static void overflow_late(void **state)
+{
+	uint8_t buf[1600], got[1600];
+
+	bring_up();
+	frame(buf, net.net.mac, 1514, 0);
+	while (fake_net_feed(&net, buf, 1514, NULL))
+		;
+	take(got);
+	assert_int_equal(net.n_resume, 1);
+	assert_true(fake_net_feed(&net, buf, 1514, NULL));
+	assert_int_equal(get(ISR) & 0x10, 0x10);
+	set(CR, 0x21);
+	buf[20] = 99;
+	assert_false(fake_net_feed(&net, buf, 1514, NULL));
+	set(TCR, 0x02);
+	set(CR, 0x22);
+	while (take(got) == 1514)
+		assert_int_not_equal(got[20], 99);
+	set(ISR, 0x10);
+	assert_false(fake_net_feed(&net, buf, 1514, NULL));
+	assert_int_equal(net.n_resume, 1);
+	set(TCR, 0x00);
+	assert_int_equal(net.n_resume, 2);
+	assert_true(fake_net_feed(&net, buf, 1514, NULL));
+	assert_int_equal(take(got), 1514);
+	assert_int_equal(got[20], 99);
+	/* That was it: one that stops now is down. */
+	set(CR, 0x21);
+	assert_true(fake_net_feed(&net, buf, 1514, NULL));
+	/* As is one that was told, and listens no more. */
+	set(CR, 0x22);
+	while (fake_net_feed(&net, buf, 1514, NULL))
+		;
+	set(CR, 0x21);
+	set(RCR, 0x20);
+	assert_int_equal(net.n_resume, 3);
+	assert_true(fake_net_feed(&net, buf, 1514, NULL));
+}
+
 static void odd_rings(void **state)
 {
 	uint8_t buf[1600];
@@ -735,6 +776,7 @@ int main(void)
 		BOTH(receive),
 		BOTH(wrap_in_one_go),
 		BOTH(overflow),
+		BOTH(overflow_late),
 		BOTH(odd_rings),
 		BOTH(filters),
 		BOTH(partial_checksum),
