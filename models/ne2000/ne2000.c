@@ -81,7 +81,12 @@ struct ne2000 {
 	bool out;      /* tx is with the network */
 	bool dead;     /* ... and nobody waits for it */
 	unsigned held; /* pages of a frame that waits outside for room, 0: none does */
-	bool overrun;  /* the driver was told of that, and has not dealt with it yet */
+	enum {
+		NO_OVERRUN,
+		TOLD,
+		AT_WORK
+	} overrun; /* AT_WORK: the driver has stopped the chip for it */
+	uint64_t remind_ns;
 	struct {
 		uint8_t cfg[PCI_CFG_SIZE];
 		uint8_t cr, isr, imr, dcr, tcr, tsr, rcr, rsr;
@@ -106,6 +111,10 @@ static const struct pci_reg cfg_regs[] = {
 #define N_CFG (sizeof(cfg_regs) / sizeof(cfg_regs[0]))
 
 enum { R_IO, R_CFG };
+enum { T_REMIND };
+
+#define REMIND_MIN_NS 8000000u
+#define REMIND_MAX_NS 256000000u
 
 #define SIZES (DEV_SIZE_1 | DEV_SIZE_2 | DEV_SIZE_4)
 
@@ -332,7 +341,7 @@ static bool ne_receive(void *owner, const uint8_t *frame, size_t len, const stru
 	/* Data sheet, "Buffer ring overflow": the driver stops the chip and goes through loopback while it makes
 	 * room for what waits.  It may do so when that has come already; what comes meanwhile waits too. */
 	if (!started(d) || loopback(d)) {
-		if (d->overrun && !d->held)
+		if (d->overrun == AT_WORK && !d->held)
 			d->held = 1;
 		return !d->held;
 	}
@@ -351,7 +360,7 @@ static bool ne_receive(void *owner, const uint8_t *frame, size_t len, const stru
 	case RX_FULL: break;
 	}
 	d->held = pages_of(r.len);
-	d->overrun = true;
+	d->overrun = TOLD;
 	interrupt(d, ISR_OVW);
 	return false;
 }
@@ -361,16 +370,46 @@ static void resume(struct ne2000 *d)
 {
 	if (!started(d) || loopback(d))
 		return;
-	d->overrun &= !!(d->state.isr & ISR_OVW);
+	if (d->overrun == AT_WORK)
+		d->overrun = NO_OVERRUN;
 	if (!d->held || (ring_valid(d) && free_pages(d) <= d->held))
 		return;
 	d->held = 0;
 	net_resume(d->net);
 }
 
+/* Linux's 8390 takes at most nine frames at a time, and acknowledges what has come before it has looked for the last time:
+ * a frame can be left in the ring that it learns of with the next one.  On a wire that comes; here it may be the
+ * last, so the ring is announced again. */
+static bool ring_left(const struct ne2000 *d)
+{
+	unsigned next = d->state.bnry + 1u;
+
+	return ring_valid(d) && started(d) && d->state.curr != d->state.bnry &&
+	       d->state.curr != (next < d->state.pstop ? next : d->state.pstart);
+}
+
+static void remind_soon(struct ne2000 *d)
+{
+	if (!ring_left(d))
+		return;
+	if (d->remind_ns < REMIND_MAX_NS)
+		d->remind_ns = d->remind_ns ? d->remind_ns * 2 : REMIND_MIN_NS;
+	dev_arm(&d->env, T_REMIND, dev_now_ns(&d->env) + d->remind_ns);
+}
+
+static void ne_timer(void *dev, unsigned id)
+{
+	struct ne2000 *d = dev;
+
+	if (ring_left(d) && !(d->state.isr & ISR_PRX))
+		interrupt(d, ISR_PRX);
+	remind_soon(d);
+}
+
 static void forget_held(struct ne2000 *d)
 {
-	d->overrun = false;
+	d->overrun = NO_OVERRUN;
 	if (d->held) {
 		d->held = 0;
 		net_resume(d->net);
@@ -474,6 +513,8 @@ static void write_cr(struct ne2000 *d, uint8_t v)
 	if (v & CR_STP) {
 		d->state.run = 0;
 		d->state.isr |= ISR_RST;
+		if (d->overrun == TOLD)
+			d->overrun = AT_WORK;
 	} else if (v & CR_STA) {
 		d->state.run = 1;
 		d->state.isr &= (uint8_t)~ISR_RST;
@@ -525,7 +566,10 @@ static void write_page0(struct ne2000 *d, unsigned reg, uint8_t v)
 	case 0x7:
 		d->state.isr &= (uint8_t)(~v | ISR_RST); /* RST goes with a start only */
 		update_line(d);
-		resume(d);
+		if (v & ISR_PRX) {
+			d->remind_ns = 0;
+			remind_soon(d);
+		}
 		break;
 	case 0x8:
 	case 0x9: set_byte(&d->state.rsar, reg == 0x9, v); break;
@@ -779,6 +823,8 @@ static int ne_loaded(void *dev)
 	place(d);
 	dev_irq(&d->env, 0, d->state.line);
 	forget_held(d);
+	d->remind_ns = 0;
+	remind_soon(d);
 	transmit(d);
 	return 0;
 }
@@ -788,7 +834,7 @@ static int ne_loaded(void *dev)
 		.name = id, .size = sizeof(struct ne2000),                                    \
 		.state_off = offsetof(struct ne2000, state),                                  \
 		.state_size = sizeof(((struct ne2000 *)0)->state), .regions = regions,        \
-		.n_regions = n, .n_irqs = 1, .fast = fast,                                    \
+		.n_regions = n, .n_irqs = 1, .n_timers = 1, .timer = ne_timer, .fast = fast,  \
 		.n_fast = sizeof(fast) / sizeof(fast[0]), .init = start, .reset = ne_reset,   \
 		.access = ne_access, .burst = ne_burst, .loaded = ne_loaded, .sane = ne_sane, \
 	}
