@@ -113,7 +113,7 @@ enum { T_TIMER, T_POLL, T_QUIET };
 /* Linux's 8139cp may let receive interrupts through while its poll is scheduled already (an interrupt that comes between
  * napi_complete_done() and its write of IMR).  Then it acknowledges what it can and leaves the rest to the poll, which does not
  * get to run: INTA# is asserted again as soon as the handler is left.  On a board some instructions pass until then. */
-#define STORM    64u      /* acknowledgements in a row that did not take INTA# back */
+#define STORM    4u       /* acknowledgements in a row, in C+ mode, that did not take INTA# back */
 #define QUIET_NS 1000000u /* so long it is not asserted then */
 
 #define SIZES (DEV_SIZE_1 | DEV_SIZE_2 | DEV_SIZE_4)
@@ -463,7 +463,9 @@ static void reg_write(struct rtl8139 *d, struct dev_access *a)
 		set_reg(d, CPCR, 0, 2);
 	if (pci_cfg_hits(a, ISR, 2) || pci_cfg_hits(a, IMR, 2)) {
 		update_line(d);
-		d->state.storm = pci_cfg_hits(a, IMR, 2) || !d->state.line ? 0 : d->state.storm + 1;
+		d->state.storm = pci_cfg_hits(a, IMR, 2) || !d->state.line || !cplus(d) ?
+					 0 :
+					 d->state.storm + 1;
 		if (d->state.storm == STORM) {
 			d->state.storm = 0;
 			d->state.quiet_ns = dev_now_ns(&d->env) + QUIET_NS;
@@ -485,10 +487,12 @@ static void reg_write(struct rtl8139 *d, struct dev_access *a)
 		rtl_rx_room(d);
 	if (pci_cfg_hits(a, TNPDS, 8)) {
 		rtl_tx_drop(d, 1u << Q_NORMAL);
+		d->state.poll &= (uint8_t)~TPPOLL_NPQ;
 		d->state.tx_next[Q_NORMAL] = 0;
 	}
 	if (pci_cfg_hits(a, THPDS, 8)) {
 		rtl_tx_drop(d, 1u << Q_HIGH);
+		d->state.poll &= (uint8_t)~TPPOLL_HPQ;
 		d->state.tx_next[Q_HIGH] = 0;
 	}
 	if (pci_cfg_hits(a, RDSAR, 8)) {

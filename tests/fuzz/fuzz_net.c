@@ -312,7 +312,9 @@ static void step_posted(struct dev_host *h)
 		bool line = h->line;
 
 		run_access(h, &q[i]);
-		CHECK(!of[i]->if_clear || h->line == line);
+		/* (The RTL8139 may find that its driver is in a storm, and be quiet until a timer.) */
+		CHECK(!of[i]->if_clear || h->line == line ||
+		      (h->cls == &rtl8139_class && h->deadline[2] != UINT64_MAX));
 	}
 	for (unsigned i = 0; i < c->n_fast && n; i++) {
 		const struct dev_fast *o = &c->fast[i];
