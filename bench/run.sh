@@ -4,7 +4,7 @@
 #
 #   bench/run.sh [--quick] [--runs N] [--reads N] [--no-registers] [--no-disks] [--only NAME]...
 #                                                             (./dev bench, selfio bench)
-#   bench/run.sh net [--runs N] [--only NAME]...             network cards: throughput, latency, packets, exits
+#   bench/run.sh net [--runs N] [--only NAME]... [--profile]  network cards: throughput, latency, packets, exits
 #   bench/run.sh profile [--only NAME]...                    where the time of a disk request goes, from a trace
 #
 # Runs on this machine's KVM where `selfio check` finds it good, otherwise in the lab. The tables, the figures

@@ -7,7 +7,7 @@
 #define SLOT_OFF     0x2000
 #define SLOT_SIZE    0x3000
 #define MAX_CONTEXTS 9
-#define ABI_VERSION  3
+#define ABI_VERSION  4
 #define STACK_SHIFT  13
 
 #endif

@@ -26,7 +26,7 @@
 
 #include <stdint.h>
 
-#define SIO_ABI_VERSION 3u
+#define SIO_ABI_VERSION 4u
 #define SIO_ENTRY_MAGIC 0x464f4953u /* "SIOF" */
 
 #define SIO_MAX_VCPUS    8u

@@ -7,7 +7,7 @@ image.py RAW OUT
 import struct
 import sys
 
-ABI_VERSION = 3
+ABI_VERSION = 4
 
 
 def note(version=ABI_VERSION):

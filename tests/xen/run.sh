@@ -62,7 +62,8 @@ build64() { # OUTPUT [OPTION...]
 		-fcf-protection=none -fno-asynchronous-unwind-tables -Wall -Wextra -Wshadow -Wno-unused-parameter \
 		-Werror "${@:2}" -I "$root" -I "$root/include" -nostdlib -static -Wl,--build-id=none \
 		-Wl,-z,noexecstack -Wl,--no-warn-rwx-segments -Wl,-T,"$root/tests/xen/link.ld" \
-		"$root/tests/xen/entry64.S" "$root/tests/xen/blkfront.c" "$root"/drivers/xen/*.c "$root/firmware/metal/mem.c" \
+		"$root/tests/xen/entry64.S" "$root/tests/xen/blkfront.c" "$root/firmware/metal/mem.c" \
+		"$root"/drivers/xen/{store,xen,xen_blk,xen_console}.c \
 		"$root/lib/fmt.c" -o "$1"
 }
 build64 "${kernel%.elf}-blkfront.elf"
