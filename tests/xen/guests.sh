@@ -14,7 +14,7 @@ root=$(cd "$(dirname "$0")/../.." && pwd)
 # shellcheck source=tests/xen/ready.sh
 . "$root/tests/xen/ready.sh"
 xen_dir=${SIO_XEN:-$root/build/xen}
-variant=debug limit=900 names=()
+variant=debug limit=1800 names=()
 while [ $# -gt 0 ]; do
 	case $1 in
 	--list) exec /usr/bin/python3 -B "$root/tests/xen/guests.py" --list ;;
