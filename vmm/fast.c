@@ -430,9 +430,8 @@ static bool foreseen(struct fast *f, const struct home *h, const struct range *r
 }
 
 /* Which shadows does this write make stale, and what do others say then? */
-static void mark(struct domain *d, struct home *h, const struct sio_posted *p)
+static void mark(struct fast *f, const struct home *h, const struct sio_posted *p)
 {
-	struct fast *f = d->fast;
 	const struct range *r = posted_range(f, h, p);
 	unsigned own = r ? r->c >> 32 & 0xff : SIO_NO_SHADOW, care = r ? r->c >> 40 & 0xff : 0;
 	uint32_t *stale = &f->stale[h->kind];
@@ -474,15 +473,12 @@ static void mark(struct domain *d, struct home *h, const struct sio_posted *p)
 	*stale |= (uint32_t)r->c;
 }
 
-static void enqueue(struct domain *d, struct home *h, const struct sio_posted *p)
+static void enqueue(struct fast *f, const struct home *h, const struct sio_posted *p)
 {
-	struct fast *f = d->fast;
-
 	f->q[f->n] = *p;
 	f->q_home[f->n] = (uint8_t)h->kind;
 	f->n++;
 	f->stats.posted++;
-	mark(d, h, p);
 }
 
 static bool ring_empty(const struct fast *f)
@@ -505,14 +501,18 @@ static void take_ring(struct domain *d)
 		for (unsigned at = 0, n; at < e->len && at < 8; at += n) {
 			struct sio_posted p = { .addr = e->phys_addr + at,
 						.space = e->pio ? SIO_SPACE_PIO : SIO_SPACE_MMIO };
+			const struct home *h;
 			uint16_t owner;
 
 			n = e->len - at >= 8 ? 8 : e->len - at >= 4 ? 4 : e->len - at >= 2 ? 2 : 1;
 			p.size = (uint8_t)n;
 			memcpy(&p.data, e->data + at, n);
 			owner = reflect_owner(d, e->pio ? SIO_REQ_PIO : SIO_REQ_MMIO, p.addr, n);
-			if (owner && d->home[OWNER_HOME(owner)])
-				enqueue(d, d->home[OWNER_HOME(owner)], &p);
+			h = owner ? d->home[OWNER_HOME(owner)] : NULL;
+			if (h) {
+				enqueue(f, h, &p);
+				mark(f, h, &p);
+			}
 		}
 		/* Free only after it was read, and in the queue before it is out of the ring: who looks
 		 * without the lock misses it in neither. */
@@ -770,18 +770,15 @@ bool fast_access(struct vcpu *v, uint16_t owner, unsigned kind, bool write, uint
 		take_ring(d);
 		full = f->n >= SIO_MAX_POSTED;
 		if (!full)
-			enqueue(d, h, &p);
+			enqueue(f, h, &p);
 		/* Queued first: a context that is about to enter sees it, or is seen here. */
 		if (!full && r->c & SIO_POSTED_IF_CLEAR && !is_clear(f, h, r, &p)) {
 			f->n--;
 			f->stats.posted--;
 			full = true;
-			if (f->n)
-				f->stale[h->kind] |=
-					f->expects[h->kind]; /* without it, is not known */
-			else
-				forget_marks(f);
 		}
+		if (!full)
+			mark(f, h, &p);
 		f->stats.kicks += !full && kick;
 		pthread_mutex_unlock(&f->q_lock);
 		if (!full && kick)
