@@ -29,8 +29,6 @@
 
 #define DTCCR_CMD 0x08u
 
-#define TPPOLL_HPQ   0x80u
-#define TPPOLL_NPQ   0x40u
 #define TPPOLL_SWINT 0x01u
 
 #define BMCR_RESET   0x8000u
@@ -439,6 +437,14 @@ static void write_bmcr(struct rtl8139 *d, const struct dev_access *a)
 		link_event(d);
 }
 
+/* C+ mode.  What was to be sent belonged to the ring before. */
+static void new_tx_ring(struct rtl8139 *d, unsigned queue)
+{
+	rtl_tx_drop(d, 1u << queue);
+	d->state.poll &= (uint8_t)~TPPOLL_BIT(queue);
+	d->state.tx_next[queue] = 0;
+}
+
 static void reg_write(struct rtl8139 *d, struct dev_access *a)
 {
 	uint8_t *reg = d->state.reg, cr = reg[CR], cfg1 = reg[CONFIG1], cfg3 = reg[CONFIG3],
@@ -485,16 +491,10 @@ static void reg_write(struct rtl8139 *d, struct dev_access *a)
 		rtl_rx_start(d);
 	if (pci_cfg_hits(a, RCR, 4) || pci_cfg_hits(a, TCR, 4))
 		rtl_rx_room(d);
-	if (pci_cfg_hits(a, TNPDS, 8)) {
-		rtl_tx_drop(d, 1u << Q_NORMAL);
-		d->state.poll &= (uint8_t)~TPPOLL_NPQ;
-		d->state.tx_next[Q_NORMAL] = 0;
-	}
-	if (pci_cfg_hits(a, THPDS, 8)) {
-		rtl_tx_drop(d, 1u << Q_HIGH);
-		d->state.poll &= (uint8_t)~TPPOLL_HPQ;
-		d->state.tx_next[Q_HIGH] = 0;
-	}
+	if (pci_cfg_hits(a, TNPDS, 8))
+		new_tx_ring(d, Q_NORMAL);
+	if (pci_cfg_hits(a, THPDS, 8))
+		new_tx_ring(d, Q_HIGH);
 	if (pci_cfg_hits(a, RDSAR, 8)) {
 		d->state.rx_next = 0;
 		rtl_rx_room(d);

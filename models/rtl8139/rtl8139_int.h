@@ -104,6 +104,10 @@ enum rtl_reg {
 #define RCR_APM   0x02u
 #define RCR_AAP   0x01u
 
+#define TPPOLL_HPQ    0x80u
+#define TPPOLL_NPQ    0x40u
+#define TPPOLL_BIT(q) ((q) == Q_HIGH ? TPPOLL_HPQ : TPPOLL_NPQ)
+
 #define CPCR_RXVLAN   0x40u
 #define CPCR_RXCHKSUM 0x20u
 #define CPCR_DAC      0x10u

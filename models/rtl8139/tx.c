@@ -23,8 +23,6 @@
 #define TXD_LNKF  (1u << 21)
 #define TXD_EXC   (1u << 20) /* aborted */
 
-#define TPPOLL_BIT(q) ((q) == Q_HIGH ? 0x80u : 0x40u)
-
 #define MIN_MSS   64u /* smaller ones make a flood of frames out of one descriptor */
 #define MAX_PLAIN (NET_MTU_MAX + NET_ETH_HDR)
 #define MAX_BATCH 128u /* frames in one go, as loopback can keep a ring full for ever */
