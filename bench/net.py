@@ -22,7 +22,7 @@ TOP = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 sys.path[:0] = [os.path.join(TOP, "tests", "vm"), os.path.join(TOP, "bench")]
 import vm  # noqa: E402
 from bench import MEM, QEMU, Tracepoint, figure, kvm_counters, less, median, share  # noqa: E402
-from profile import PLACES, Trace  # noqa: E402
+from profile import Trace, row, table  # noqa: E402
 from test_net import Tap  # noqa: E402
 
 # name: selfio's options or QEMU's device, the guest's drivers, MiB of a stream
@@ -88,7 +88,8 @@ def one_run(name, context, user_exits, seconds, place, traces=None):
                 count = speed * seconds
             else:
                 count = int(re.search(r"(\d+) sent", line)[1])
-            result[step] = {"speed": speed, "count": count, "user": spent["user"] / count if spent["user"] is not None else None,
+            result[step] = {"speed": speed, "count": count,
+                            "user": spent["user"] / count if spent["user"] is not None else None,
                             "exits": sum(v.get("exits", 0) for v in spent["vms"][:1]) / count}
         m.expect(r"SIO-TEST net: PASS", 60)
         vm.check(m.wait(60) == 0, f"{name} failed")
@@ -122,10 +123,9 @@ def profile(who, context, user_exits, seconds, place):
     try:
         r = one_run(who, context, user_exits, seconds, place, traces)
         for s, unit in STEPS.items():
-            places = traces[s].places()
-            rows.append(f"| {who} | {unit} | {sum(t for t, _ in places.values()) / r[s]['count'] * 1e6:.0f} | " +
-                        " | ".join(f"{t / r[s]['count'] * 1e6:.0f} ({n / r[s]['count']:.2f})"
-                                   for t, n in places.values()) + " |")
+            count = r[s]["count"]
+            places = {p: (t / count * 1e6, n / count) for p, (t, n) in traces[s].places().items()}
+            rows.append(row(who, unit, sum(us for us, _ in places.values()), places, 2))
     finally:
         for t in traces.values():
             t.close()
@@ -145,22 +145,13 @@ def main():
     os.makedirs(out, exist_ok=True)
     who = a.only or list(WHO)
     user_exits = Tracepoint("kvm_userspace_exit")
-    if a.profile:
-        rows = []
+    measure = profile if a.profile else one_run
+    runs, failures, rows = {w: [] for w in who}, [], []
+    for n in range(1 if a.profile else a.runs):
         for w in who:
             context = vm.Context("bench-net", work, out)
             try:
-                rows += profile(w, context, user_exits, a.seconds, a.selfio)
-            finally:
-                context.finish()
-        print("\n".join(["", "| | | us | " + " | ".join(PLACES) + " |", "|---|---|---|" + "---|" * len(PLACES), *rows]))
-        return 0
-    runs, failures = {w: [] for w in who}, []
-    for n in range(a.runs):
-        for w in who:
-            context = vm.Context("bench-net", work, out)
-            try:
-                r = one_run(w, context, user_exits, a.seconds, a.selfio)
+                r = measure(w, context, user_exits, a.seconds, a.selfio)
             except (vm.Fail, vm.Skip) as e:
                 # The others' figures are worth having all the same.
                 print(f"bench: {w}: {e}", *context.tail(), sep="\n", file=sys.stderr, flush=True)
@@ -168,10 +159,16 @@ def main():
                 continue
             finally:
                 context.finish()
+            if a.profile:
+                rows += r
+                continue
             runs[w].append(r)
             print(f"run {n + 1} of {a.runs}: {w}: "
                   + ", ".join(f"{k} {r[k]['speed']:.0f} ({figure(r[k]['user'], '', 1, 2)})"
                               for k in ("down", "up", "rr", "flood")), flush=True)
+    if a.profile:
+        print("\n" + table(rows))
+        return bool(failures)
     uname = os.uname()
     lines = [f"Medians of {a.runs} runs, taken in turns"
              f"{' in the lab (nested KVM under software emulation)' if vm.IN_LAB else ''}; kernel "

@@ -90,6 +90,15 @@ class Trace:
         os.rmdir(self.dir)
 
 
+def row(who, what, us, places, digits=1):
+    """places: {place: (us, times)}"""
+    return f"| {who} | {what} | {us:.0f} | " + " | ".join(f"{t:.0f} ({n:.{digits}f})" for t, n in places.values()) + " |"
+
+
+def table(rows):
+    return "\n".join(["| | | us | " + " | ".join(PLACES) + " |", "|---|---|---|" + "---|" * len(PLACES), *rows, ""])
+
+
 def one_run(who, context):
     """[(series, us for a request, {place: (us, times)})]"""
     disk = warm_disk(context)
@@ -135,16 +144,14 @@ def main():
     try:
         for who in a.only or ("selfio", "qemu-ide"):
             for name, us, places in one_run(who, context):
-                rows.append(f"| {who} | {name} | {us:.0f} | " +
-                            " | ".join(f"{t:.0f} ({n:.1f})" for t, n in places.values()) + " |")
+                rows.append(row(who, name, us, places))
             print(f"profile: {who} done", file=sys.stderr, flush=True)
     except (vm.Fail, vm.Skip) as e:
         print(f"profile: {who}: {e}\n" + "\n".join(context.tail()), file=sys.stderr)
         return 1
     finally:
         context.finish()
-    text = "\n".join(["us for a request, and of them, with how often it is entered:", "",
-                      "| | | us | " + " | ".join(PLACES) + " |", "|---|---|---|" + "---|" * len(PLACES), *rows, ""])
+    text = "us for a request, and of them, with how often it is entered:\n\n" + table(rows)
     print(text)
     with open(os.path.join(out, "profile.md"), "w") as f:
         f.write(text)
