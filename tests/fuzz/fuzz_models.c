@@ -23,6 +23,7 @@
 #include "lib/virtio.h"
 #include "boards/pc.h"
 #include "sio/slot.h"
+#include "tests/posted.h"
 #include "check.h"
 
 #define RAM_SIZE  0x20000u /* smaller than the tables say: DMA meets the end of RAM */
@@ -737,7 +738,7 @@ static uint32_t stale_after(const struct host *h, const struct machine_fast *m,
 {
 	uint32_t stale = 0;
 	bool known = false;
-	uint64_t own, bits;
+	uint64_t own;
 
 	for (unsigned i = 0; i < h->n_fast; i++) {
 		const struct machine_fast *o = &h->fast[i];
@@ -745,17 +746,12 @@ static uint32_t stale_after(const struct host *h, const struct machine_fast *m,
 		if ((o->f->kind != DEV_SHADOW && o->f->kind != DEV_FIFO) || o->space != m->space ||
 		    o->base >= p->addr + p->size || p->addr >= o->base + o->f->len)
 			continue;
-		bits = then[o->id] & (uint32_t)p->data;
-		if (!(m->f->reads_back || m->f->clears) || o->f->kind != DEV_SHADOW ||
-		    o->base != p->addr || o->f->len != p->size || !(then[o->id] & SIO_SHADOW_VALID))
+		if (o->f->kind == DEV_FIFO)
 			stale |= 1u << o->id;
-		else if (m->f->reads_back)
-			then[o->id] = SIO_SHADOW_VALID | (uint32_t)p->data;
 		else
-			for (unsigned k = 0; k < MACHINE_MAX_SHADOWS; k++)
-				if (k == o->id || m->dirties >> k & 1)
-					then[k] &= ~bits;
-		known |= m->f->clears && !(stale >> o->id & 1);
+			known |= posted_over(m->f, m->dirties, o->id,
+					     o->base == p->addr && o->f->len == p->size, p->data,
+					     then, &stale);
 	}
 	if (known)
 		return stale;
@@ -905,9 +901,8 @@ static void step_posted(struct host *h)
 		q[n].data = q[n].size == 1 ? take8(h) : q[n].size == 2 ? take16(h) : take32(h);
 		if (q[n].addr + q[n].size > m->base + m->f->len || q[n].data & m->f->not_if)
 			continue;
-		if (m->f->if_clear &&
-		    (!(then[m->own] & SIO_SHADOW_VALID) ||
-		     (uint32_t)then[m->own] & q[n].data << 8 * ((q[n].addr - m->base) & 3)))
+		if (!posted_clear(m->f, m->f->if_clear ? then[m->own] : 0,
+				  (uint32_t)(q[n].addr - m->base), q[n].data))
 			continue;
 		stale |= stale_after(h, m, &q[n], then);
 		if (getenv("FUZZ_TRACE"))

@@ -16,6 +16,7 @@
 #include "models/net_csum.h"
 #include "models/pci/pci_cfg.h"
 #include "models/rtl8139/rtl8139.h"
+#include "tests/posted.h"
 
 static struct dev_host *host; /* of this run */
 static struct net net;
@@ -97,7 +98,7 @@ static void s_reset(struct dev_host *h)
 	(void)h;
 }
 
-#define VALID (1ull << 63)
+#define VALID POSTED_VALID
 
 static void s_shadow(struct dev_host *h, unsigned n, uint32_t value, bool valid)
 {
@@ -250,28 +251,17 @@ static bool may_wait(struct dev_host *h, const struct dev_fast *f, const struct 
 	uint64_t own = f->own == DEV_NO_SHADOW ? 0 : then[f->own];
 	bool known = false;
 
-	if (a->data & f->not_if ||
-	    (f->if_clear && (!(own & VALID) || *stale >> f->own & 1 ||
-			     (uint32_t)own & a->data << 8 * (a->offset - f->offset))))
+	if (a->data & f->not_if || (f->if_clear && *stale >> f->own & 1) ||
+	    !posted_clear(f, own, a->offset - f->offset, a->data))
 		return false;
 	for (unsigned i = 0; i < c->n_fast; i++) {
 		const struct dev_fast *o = &c->fast[i];
-		uint64_t bits = then[i] & (uint32_t)a->data;
 
-		if (o->kind != DEV_SHADOW || o->region != a->region || !o->len ||
-		    o->offset >= a->offset + a->size || a->offset >= o->offset + o->len)
-			continue;
-		if (!(f->reads_back || f->clears) || o->offset != a->offset || o->len != a->size ||
-		    !(then[i] & VALID)) {
-			*stale |= 1u << i;
-		} else if (f->reads_back) {
-			then[i] = VALID | a->data;
-		} else {
-			known = true;
-			for (unsigned k = 0; k < c->n_fast; k++)
-				if (k == i || f->dirties >> k & 1)
-					then[k] &= ~bits;
-		}
+		if (o->kind == DEV_SHADOW && o->region == a->region && o->len &&
+		    o->offset < a->offset + a->size && a->offset < o->offset + o->len)
+			known |= posted_over(f, f->dirties, i,
+					     o->offset == a->offset && o->len == a->size, a->data,
+					     then, stale);
 	}
 	if (!known && (!(own & VALID) || (own ^ a->data) & f->care))
 		*stale |= f->dirties;

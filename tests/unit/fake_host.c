@@ -10,8 +10,9 @@
 #include <string.h>
 
 #include "fake_host.h"
+#include "tests/posted.h"
 
-#define VALID (1ull << 63)
+#define VALID POSTED_VALID
 
 static void f_irq(struct dev_host *h, unsigned n, bool level)
 {
@@ -292,42 +293,32 @@ static bool posted(const struct dev_host *h, const struct dev_access *a, uint64_
 	const struct dev_class *c = h->cls;
 	const struct dev_fast *p = NULL;
 
+	bool known = false;
+
 	*stale = 0;
 	for (unsigned i = 0; i < c->n_fast; i++) {
 		const struct dev_fast *o = &c->fast[i];
-		bool there = o->region == a->region && in_use(h, o);
 
-		if (there && o->kind == DEV_SHADOW && a->offset < o->offset + o->len &&
-		    o->offset < a->offset + a->size)
-			*stale |= 1u << i;
-		if (o->if_clear &&
-		    (!(h->shadow[o->own] & VALID) || a->offset < o->offset ||
-		     (uint32_t)h->shadow[o->own] & a->data << 8 * ((a->offset - o->offset) & 3)))
-			continue;
-		if (there && (o->kind == DEV_POSTED || o->kind == DEV_KICK) &&
-		    a->offset >= o->offset && a->offset + a->size <= o->offset + o->len &&
-		    !(a->data & o->not_if))
+		if ((o->kind == DEV_POSTED || o->kind == DEV_KICK) && o->region == a->region &&
+		    in_use(h, o) && a->offset >= o->offset &&
+		    a->offset + a->size <= o->offset + o->len && !(a->data & o->not_if) &&
+		    posted_clear(o, o->if_clear ? then[o->own] : 0, a->offset - o->offset, a->data))
 			p = o;
 	}
 	if (!p || !a->write)
 		return false;
-	if (p->own == DEV_NO_SHADOW || !(h->shadow[p->own] & VALID) ||
-	    ((h->shadow[p->own] ^ a->data) & p->care))
-		*stale |= p->dirties;
-	for (unsigned i = 0; i < c->n_fast && (p->reads_back || p->clears); i++) {
+	for (unsigned i = 0; i < c->n_fast; i++) {
 		const struct dev_fast *o = &c->fast[i];
-		uint64_t bits = then[i] & a->data;
 
-		if (o->kind != DEV_SHADOW || o->region != a->region || o->offset != a->offset ||
-		    o->len != a->size || !(then[i] & VALID))
-			continue;
-		*stale &= ~(1u << i) & (p->clears ? ~p->dirties : ~0u);
-		if (p->reads_back)
-			then[i] = VALID | a->data;
-		for (unsigned k = 0; k < c->n_fast && p->clears; k++)
-			if (k == i || p->dirties >> k & 1)
-				then[k] &= ~bits;
+		if (o->kind == DEV_SHADOW && o->region == a->region && in_use(h, o) &&
+		    a->offset < o->offset + o->len && o->offset < a->offset + a->size)
+			known |= posted_over(p, p->dirties, i,
+					     o->offset == a->offset && o->len == a->size, a->data,
+					     then, stale);
 	}
+	if (!known && (p->own == DEV_NO_SHADOW || !(h->shadow[p->own] & VALID) ||
+		       ((h->shadow[p->own] ^ a->data) & p->care)))
+		*stale |= p->dirties;
 	return true;
 }
 
