@@ -29,10 +29,7 @@ done
 
 [ -f "$root/build/selfio-fw-xen.elf" ] || die "build/selfio-fw-xen.elf is not there: ./dev build"
 xen_ready xen-guests "$variant"
-"$root/tools/guests/programs.sh" >/dev/null
-for arch in amd64 i386; do
-	"$root/tools/guests/initramfs.sh" $arch "$xen_dir/test-$arch.cpio" >/dev/null
-done
+xen_guests
 
 out=$xen_dir/guests.out status=0
 "$root/tools/xen/lab.sh" "--$variant" --timeout "$limit" \

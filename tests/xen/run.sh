@@ -83,6 +83,7 @@ out=$xen_dir/test.out
 if [ -n "$times" ]; then
 	[ -f "$xen_dir/xen-stock" ] || "$root/tools/xen/build.sh" stock >/dev/null
 	[ -f "$xen_dir/xen-release" ] || "$root/tools/xen/build.sh" release >/dev/null
+	xen_guests
 	# Boots of the two take turns: what code is where in memory makes a difference of some percent too.
 	for turn in 1 2 3; do
 		for v in stock release; do
