@@ -1,7 +1,8 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: BSD-2-Clause
 """Disk reads on Xen, in the lab's dom0: through the firmware's IDE (also with fast ranges), the guest's own
-xen-blkfront, IDE of QEMU in dom0, and in dom0 itself, each from a file of the same kind. tests/xen/run.sh --times runs it.
+xen-blkfront, IDE of QEMU in dom0, and in dom0 itself, each from a file of the same kind. They take turns, and who has
+none is paused. tests/xen/run.sh --times runs it.
 
   bench.py [READS [MIB [PASSES]]]
 
@@ -18,7 +19,7 @@ sys.dont_write_bytecode = True
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 from guests import MIB, Context, check, output, vm  # noqa: E402
 
-READS, MIBS, PASSES = (int(a) for a in (sys.argv[1:] + ["500", "32", "3"][len(sys.argv) - 1:]))
+READS, MIBS, PASSES = (int(a) for a in (sys.argv[1:] + ["300", "16", "5"][len(sys.argv) - 1:]))
 
 
 class VcpuInfo(ctypes.Structure):
@@ -56,20 +57,33 @@ def report(who, kind, line, domain, dom0):
     print(f"DISK {who}/{kind} {ns} ns a read, CPU {domain // n} ns domain {dom0 // n} ns dom0, {n} reads", flush=True)
 
 
-def measure(m, who):
-    """Follows the guest's xenlat. Its reads begin 0.2 s after START, and after END it sleeps."""
-    while True:
-        at = m.expect(r"XENLAT (\w+)(?: (\w+))?[\r\n]", 240)
-        if at[1] == b"end":
-            break
-        domid = m.domid()
-        m.expect(r"READLAT START", 60)
-        before = clock.of(domid), clock.of(0)
-        end = m.expect(r"READLAT END ([^\r\n]*)[\r\n]", 300)
-        report(who[at[1].decode()], at[2].decode(), end[1].decode(), clock.of(domid) - before[0],
-               clock.of(0) - before[1])
-    m.expect(r"SIO-TEST xenlat: PASS", 60)
-    m.wait(60)
+class Guest:
+    """A domain that runs xenlat, paused between its turns."""
+
+    def __init__(self, machine, who):
+        self.m, self.who = machine, who  # of each disk
+        self.pause()
+
+    def pause(self):
+        self.m.expect(r"XENLAT turn[\r\n]", 240)
+        self.domid = self.m.domid()
+        output("xl", "pause", self.m.name)
+
+    def turn(self, last):
+        output("xl", "unpause", self.m.name)
+        for _ in range(2 * len(self.who)):
+            at = self.m.expect(r"XENLAT (\w+) (\w+)[\r\n]", 60)
+            # Its reads begin 0.2 s after START, and after END it sleeps.
+            self.m.expect(r"READLAT START", 60)
+            before = clock.of(self.domid), clock.of(0)
+            end = self.m.expect(r"READLAT END ([^\r\n]*)[\r\n]", 300)
+            report(self.who[at[1].decode()], at[2].decode(), end[1].decode(), clock.of(self.domid) - before[0],
+                   clock.of(0) - before[1])
+        if not last:
+            self.pause()
+            return
+        self.m.expect(r"SIO-TEST xenlat: PASS", 60)
+        self.m.wait(60)
 
 
 def image(t, name):
@@ -78,49 +92,67 @@ def image(t, name):
     return path
 
 
+# A kernel that was paused is not to wonder about the time.
+PAUSED = "nosoftlockup rcupdate.rcu_cpu_stall_suppress=1 tsc=reliable"
+
+
 def firmware(t):
     disks = [image(t, f"fw{i}") for i in range(2)]
-    m = t.boot("xenlat", [READS, MIBS, PASSES, "sda", "xvda"], disks[:1], append="xen_emul_unplug=unnecessary",
-               words="xen", extra=[f"format=raw,vdev=xvda,access=rw,target={disks[1]}"], label="fw")
-    measure(m, {"sda": "firmware", "xvda": "blkfront"})
+    return Guest(t.boot("xenlat", [READS, MIBS, PASSES, "sda", "xvda"], disks[:1],
+                        append=f"xen_emul_unplug=unnecessary {PAUSED}", words="xen",
+                        extra=[f"format=raw,vdev=xvda,access=rw,target={disks[1]}"], label="fw"),
+                 {"sda": "firmware", "xvda": "blkfront"}).turn
 
 
 def fast(t):
-    m = t.boot("xenlat", [READS, MIBS, PASSES, "sda"], [image(t, "fast")], words="xen fast", label="fast")
-    measure(m, {"sda": "fast"})
+    return Guest(t.boot("xenlat", [READS, MIBS, PASSES, "sda"], [image(t, "fast")], append=PAUSED, words="xen fast",
+                        label="fast"), {"sda": "fast"}).turn
 
 
 def qemu(t):
-    m = t.boot_qemu("xenlat", [READS, MIBS, PASSES, "sda"], [image(t, "qemu")], label="qemu")
-    measure(m, {"sda": "qemu"})
+    return Guest(t.boot_qemu("xenlat", [READS, MIBS, PASSES, "sda"], [image(t, "qemu")], label="qemu", append=PAUSED),
+                 {"sda": "qemu"}).turn
 
 
 def dom0(t):
     """The program on the loop device that a back end would have."""
     device = output("losetup", "-f", "--show", image(t, "dom0")).strip()
     program = vm.guest_file("bin/readlat", "tests/xen/guests.sh")
-    for kind, args in (("random", ["--count", READS]), ("sequential", ["--seq", "read", "--mb", MIBS])):
-        for _ in range(PASSES):
+
+    def turn(last):
+        for kind, args in (("random", ["--count", READS]), ("sequential", ["--seq", "read", "--mb", MIBS])):
             with subprocess.Popen([program, *map(str, args), device], stdout=subprocess.PIPE, text=True) as p:
                 p.stdout.readline()
                 before = clock.of(0)
                 line = p.stdout.readline()
                 report("dom0", kind, line, 0, clock.of(0) - before)
-    output("losetup", "-d", device)
+        if last:
+            output("losetup", "-d", device)
+
+    return turn
 
 
 def main():
     logs = os.path.join(os.environ["LAB_OUT"], "xen-bench")
     os.makedirs(logs, exist_ok=True)
+    t = Context("bench", "/scratch/xen-bench", logs)
     bad = 0
-    for part in (firmware, fast, qemu, dom0):
-        t = Context("bench", "/scratch/xen-bench", logs)
+
+    def attempt(name, step, *args):
+        nonlocal bad
         try:
-            part(t)
+            return step(*args)
         except (vm.Fail, vm.Skip, subprocess.SubprocessError, OSError) as e:
-            print(f"FAIL bench {part.__name__}: {e}", *t.tail(), sep="\n    ", flush=True)
+            print(f"FAIL bench {name}: {e}", *t.tail(), sep="\n    ", flush=True)
             bad = 1
-        t.finish()
+            return None
+
+    turns = {part.__name__: attempt(part.__name__, part, t) for part in (firmware, fast, qemu, dom0)}
+    for i in range(PASSES):
+        for name, turn in turns.items():
+            if turn and attempt(name, lambda turn: turn(i == PASSES - 1) or True, turn) is None:
+                turns[name] = None
+    t.finish()
     return bad
 
 

@@ -200,7 +200,7 @@ class Context(vm.Context):
             "disk = [ " + ", ".join(f'"format=raw,vdev={v},access=rw,target={d}"' for v, d in disk) + " ]",
             *more]) + "\n", label, log)
 
-    def boot_qemu(self, program, args, disks, label=""):
+    def boot_qemu(self, program, args, disks, label="", append=""):
         """The guest with QEMU in dom0 for its devices."""
         where = os.environ.get("SIO_XEN_QEMU", "")
         if not os.path.isdir(where):
@@ -212,7 +212,8 @@ class Context(vm.Context):
             f.write(QEMU.format(q=where))
         os.chmod("/tmp/qemu", 0o755)
         log = "/tmp/qemu-guest.log"
-        line = self.line("ttyS0,115200", program, args, disks, f"xen_emul_unplug=never tsc_early_khz={tsc_khz()}")
+        line = self.line("ttyS0,115200", program, args, disks,
+                         f"xen_emul_unplug=never tsc_early_khz={tsc_khz()} {append}".strip())
         return self.plain("hvm", line, [(f"hd{'abcd'[i]}", d) for i, d in enumerate(disks)], label, [
             'device_model_version = "qemu-xen"', 'device_model_override = "/tmp/qemu"', 'vga = "none"', "vnc = 0",
             "nographic = 1", f'serial = "file:{log}"'], log)

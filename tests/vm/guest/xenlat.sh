@@ -1,6 +1,7 @@
 #!/bin/sh
-# xenlat N MIB PASSES DISK...: readlat on each DISK, N random reads and MIB in sequence; xvda is xen-blkfront's. For
-# tests/xen/bench.py, which looks at the clocks between readlat's START and END.
+# xenlat N MIB PASSES DISK...: PASSES times, on each DISK, N random reads and MIB in sequence with readlat; xvda is
+# xen-blkfront's. For tests/xen/bench.py, which looks at the clocks between readlat's START and END, and between
+# passes lets others have their turn: it has 3 s to pause the domain.
 count=$1 mib=$2 passes=$3
 shift 3
 case "$*" in
@@ -12,15 +13,17 @@ for d; do
 		sleep 0.1
 		n=$((n + 1))
 	done
-	for kind in random sequential; do
-		for seed in $(seq $passes); do
-			echo "XENLAT $d $kind"
-			case $kind in
-			random) /tests/readlat --count $count --seed $seed /dev/$d || exit 1 ;;
-			sequential) /tests/readlat --seq read --mb $mib /dev/$d || exit 1 ;;
-			esac
-			sleep 0.5
-		done
+done
+for seed in $(seq $passes); do
+	echo "XENLAT turn"
+	sleep 3
+	for d; do
+		echo "XENLAT $d random"
+		/tests/readlat --count $count --seed $seed /dev/$d || exit 1
+		sleep 0.5
+		echo "XENLAT $d sequential"
+		/tests/readlat --seq read --mb $mib /dev/$d || exit 1
+		sleep 0.5
 	done
 done
 echo "XENLAT end"
