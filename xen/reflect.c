@@ -61,6 +61,7 @@ struct reflect_domain {
 /* Of a range's arg: see SIO_XEN_MAP_ARG(). */
 #define SPACE(arg) ((arg) & 0xf)
 #define KIND(arg)  (((arg) >> 4) & 0xfff)
+#define WAY(arg)   (KIND(arg) & (SIO_XEN_POSTED | SIO_XEN_SHADOW))
 #define AT(arg)    ((arg) >> 16)
 
 #define EVENT_BIT(e) (flsl(SIO_XEN_EVENT_##e) - 1)
@@ -101,6 +102,16 @@ static void cf_check timer_fn(void *data)
     notify(data, EVENT_BIT(TIMER));
 }
 
+/* Most have been carried out before some request by now. */
+static void cf_check posted_fn(void *data)
+{
+    const struct vcpu *v = data;
+    const struct reflect_domain *rd = reflect_of(v->domain);
+
+    if ( ACCESS_ONCE(rd->prod) != ACCESS_ONCE(rd->shared->cons) )
+        timer_fn(data);
+}
+
 static void cf_check channel_fn(struct vcpu *v, unsigned int port)
 {
     const struct reflect_domain *rd = reflect_of(v->domain);
@@ -113,14 +124,14 @@ static void cf_check channel_fn(struct vcpu *v, unsigned int port)
 
 /* --- ranges and requests --- */
 
-/* Of those that Xen serves by itself (own), or of the others.  The lock is held. */
+/* Of those that are POSTED, that are SHADOW, or that are neither (way: 0).  The lock is held. */
 static struct hvm_reflect_range *find_range(struct reflect_domain *rd, unsigned int space,
-                                            bool own, uint64_t first, uint64_t last)
+                                            unsigned int way, uint64_t first, uint64_t last)
 {
     unsigned int i;
 
     for ( i = 0; i < rd->s.nr_ranges; i++ )
-        if ( SPACE(rd->s.range[i].arg) == space && !KIND(rd->s.range[i].arg) == !own &&
+        if ( SPACE(rd->s.range[i].arg) == space && WAY(rd->s.range[i].arg) == way &&
              rd->s.range[i].base <= last && first <= rd->s.range[i].last )
             return &rd->s.range[i];
 
@@ -133,12 +144,13 @@ static bool map_range(struct reflect_domain *rd, const struct hvm_reflect_range 
     struct hvm_reflect_range *r;
     bool ok = n->base <= n->last && SPACE(n->arg) <= 1 &&
               !(KIND(n->arg) & ~(SIO_XEN_POSTED | SIO_XEN_SHADOW | SIO_XEN_GUARDED)) &&
+              WAY(n->arg) != (SIO_XEN_POSTED | SIO_XEN_SHADOW) &&
               (SPACE(n->arg) || n->last <= 0xffff) &&
               (!(KIND(n->arg) & SIO_XEN_SHADOW) || (len < limit && AT(n->arg) + len < limit)) &&
               (!(KIND(n->arg) & SIO_XEN_GUARDED) || AT(n->arg) % 8 + len < 8);
 
     write_lock(&rd->lock);
-    r = find_range(rd, SPACE(n->arg), KIND(n->arg), n->base, n->last);
+    r = find_range(rd, SPACE(n->arg), WAY(n->arg), n->base, n->last);
     ok = ok && (map ? !r && rd->s.nr_ranges < ARRAY_SIZE(rd->s.range)
                     : r && r->base == n->base && r->last == n->last);
     if ( ok && map )
@@ -173,11 +185,14 @@ static bool shadow(const struct reflect_domain *rd, const struct hvm_reflect_ran
     return true;
 }
 
-static bool post(struct vcpu *v, const ioreq_t *p)
+static bool post(struct vcpu *v, unsigned int not_if, const ioreq_t *p)
 {
     struct reflect_vcpu *r = v->arch.hvm.reflect;
     struct reflect_domain *rd = reflect_of(v->domain);
     bool room;
+
+    if ( p->data & not_if & 0xff )
+        return false;
 
     spin_lock(&rd->posted_lock);
     room = rd->prod - ACCESS_ONCE(rd->shared->cons) < SIO_XEN_MAX_POSTED;
@@ -191,7 +206,7 @@ static bool post(struct vcpu *v, const ioreq_t *p)
     spin_unlock(&rd->posted_lock);
 
     if ( room && !timer_is_active(&r->posted_timer) )
-        set_timer(&r->posted_timer, NOW() + MILLISECS(1));
+        set_timer(&r->posted_timer, NOW() + SIO_XEN_POSTED_NS);
 
     return room;
 }
@@ -223,14 +238,16 @@ int reflect_io(ioreq_t *p)
     const struct hvm_reflect_range *hit;
     struct hvm_reflect_range range;
     unsigned int space = p->type == IOREQ_TYPE_COPY;
+    unsigned int way = p->dir == IOREQ_WRITE ? SIO_XEN_POSTED : SIO_XEN_SHADOW;
     bool single = p->count == 1 && !p->data_is_ptr;
 
     if ( likely(!r) )
         return X86EMUL_UNHANDLEABLE;
 
     read_lock(&rd->lock);
-    hit = find_range(rd, space, true, p->addr, p->addr) ?:
-          find_range(rd, space, false, p->addr, p->addr);
+    hit = find_range(rd, space, way, p->addr, p->addr) ?:
+          find_range(rd, space, 0, p->addr, p->addr) ?:
+          find_range(rd, space, way ^ (SIO_XEN_POSTED | SIO_XEN_SHADOW), p->addr, p->addr);
     if ( hit )
         range = *hit;
     read_unlock(&rd->lock);
@@ -242,19 +259,9 @@ int reflect_io(ioreq_t *p)
                X86EMUL_UNHANDLEABLE;
 
     vio->req.state = STATE_IOREQ_NONE;
-    if ( single && p->addr + p->size - 1 <= range.last )
-        switch ( KIND(range.arg) & (p->dir == IOREQ_WRITE ? SIO_XEN_POSTED : SIO_XEN_SHADOW) )
-        {
-        case SIO_XEN_POSTED:
-            if ( !(p->data & AT(range.arg) & 0xff) && post(v, p) )
-                return X86EMUL_OKAY;
-            break;
-
-        case SIO_XEN_SHADOW:
-            if ( shadow(rd, &range, p) )
-                return X86EMUL_OKAY;
-            break;
-        }
+    if ( single && WAY(range.arg) == way && p->addr + p->size - 1 <= range.last &&
+         (p->dir == IOREQ_WRITE ? post(v, AT(range.arg), p) : shadow(rd, &range, p)) )
+        return X86EMUL_OKAY;
 
     /* As for an ioreq server: nothing begins while the domain is suspended. */
     vio->suspended = !vcpu_start_shutdown_deferral(v);
@@ -601,7 +608,7 @@ static int setup(struct domain *d, const struct hvm_reflect *s)
         if ( rc )
             break;
         init_timer(&r->timer, timer_fn, v, v->processor);
-        init_timer(&r->posted_timer, timer_fn, v, v->processor);
+        init_timer(&r->posted_timer, posted_fn, v, v->processor);
         r->s.vector = SIO_XEN_NO_VECTOR;
         r->halted_rip = ~0ul;
         firmware_context(v, r);

@@ -262,7 +262,7 @@ _Noreturn void xen_boot(const struct start_info *si)
 		cfg->flags |= SIO_CFG_DEBUGCON;
 	if (has_word(cmdline, "boot-menu"))
 		cfg->flags |= SIO_CFG_BOOT_MENU;
-	if (has_word(cmdline, "fast"))
+	if (!has_word(cmdline, "nofast"))
 		cfg->fast = 1u << SIO_MAP_POSTED | 1u << SIO_MAP_SHADOW;
 	if (has_word(cmdline, "xen")) {
 		cfg->flags |= SIO_CFG_XEN;

@@ -154,16 +154,23 @@ static void map_fast(struct sio_slot_shared *s, const struct sio_op *op)
 	uint8_t not_if = (uint8_t)(op->c >> 48);
 	struct fast_ports f = { 0, op->a, op->b };
 
-	if (kind == SIO_MAP_POSTED && (!not_if || op->b == 1))
+	if (kind == SIO_MAP_POSTED && (!not_if || op->b == 1) && !(op->c & SIO_POSTED_IF_CLEAR))
 		f.arg = SIO_XEN_MAP_ARG(SIO_SPACE_PIO, SIO_XEN_POSTED, not_if);
 	else if (kind == SIO_MAP_SHADOW)
 		f.arg = SIO_XEN_MAP_ARG(SIO_SPACE_PIO, SIO_XEN_SHADOW | SIO_XEN_GUARDED, op->c * 8);
 	for (unsigned i = 0; i < MAX_FAST; i++) {
 		const struct fast_ports *o = &fast_ports[i];
+		uint64_t end = o->base + o->len;
 
 		if (!o->arg)
 			free = i;
-		else if (o->base < f.base + f.len && f.base < o->base + o->len)
+		else if ((o->arg ^ f.arg) >> 4 & SIO_XEN_POSTED || o->base >= f.base + f.len ||
+			 f.base >= end)
+			continue;
+		/* What the other one leaves over of it: IDE's data port is 4 long, and the next register's writes wait too. */
+		else if (kind == SIO_MAP_POSTED && o->base <= f.base && end < f.base + f.len)
+			f.len -= end - f.base, f.base = end;
+		else
 			return;
 	}
 	if (!f.arg || space != SIO_SPACE_PIO || free == MAX_FAST)

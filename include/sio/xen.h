@@ -35,7 +35,7 @@
 #include <stdint.h>
 #endif
 
-#define SIO_XEN_VERSION     1u
+#define SIO_XEN_VERSION     2u
 #define SIO_XEN_ENTRY_MAGIC 0x584f4953u /* "SIOX" */
 
 #define HVMOP_reflect_setup  26
@@ -107,9 +107,11 @@ enum sio_xen_op_code {
 #define SIO_XEN_MAX_CHANNELS 32u
 #define SIO_XEN_MAX_OPS      64u
 #define SIO_XEN_MAX_POSTED   64u
+#define SIO_XEN_POSTED_NS    8000000u
 
-/* arg of MAP: space 0 ports, 1 memory. kind: what the hypervisor does by itself for single items, or 0. Ranges of kind 0
- * don't overlap, nor do others; these may lie in those, and go before them. */
+/* arg of MAP: space 0 ports, 1 memory. kind: what the hypervisor does by itself for single items, or 0. Ranges of
+ * one kind don't overlap, whatever else they are; posted and shadow ones may lie in those of kind 0 and in each other, and go
+ * before them, the first for writes and the second for reads. */
 #define SIO_XEN_POSTED \
 	1u /* writes wait in posted[]; not such with a bit of at in their lower byte */
 #define SIO_XEN_SHADOW 2u /* reads are answered from shadow[], whose byte at is the range's first */
@@ -144,7 +146,7 @@ struct sio_xen_posted {
 
 /* One for the domain. posted[] is a ring, filled by the hypervisor at prod, emptied by the firmware
  * at cons, both free-running; entries are older than the request in any slot, and are to be carried
- * out before it. They wait 1 ms at the longest. When the ring is full, writes are reflected. */
+ * out before it. They wait SIO_XEN_POSTED_NS at the longest. When the ring is full, writes are reflected. */
 struct sio_xen_shared {
 	uint32_t prod, cons;
 	uint8_t pad[504];

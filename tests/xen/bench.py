@@ -99,13 +99,13 @@ PAUSED = "nosoftlockup rcupdate.rcu_cpu_stall_suppress=1 tsc=reliable"
 def firmware(t):
     disks = [image(t, f"fw{i}") for i in range(2)]
     return Guest(t.boot("xenlat", [READS, MIBS, PASSES, "sda", "xvda"], disks[:1],
-                        append=f"xen_emul_unplug=unnecessary {PAUSED}", words="xen",
+                        append=f"xen_emul_unplug=unnecessary {PAUSED}", words="xen nofast",
                         extra=[f"format=raw,vdev=xvda,access=rw,target={disks[1]}"], label="fw"),
                  {"sda": "firmware", "xvda": "blkfront"}).turn
 
 
 def fast(t):
-    return Guest(t.boot("xenlat", [READS, MIBS, PASSES, "sda"], [image(t, "fast")], append=PAUSED, words="xen fast",
+    return Guest(t.boot("xenlat", [READS, MIBS, PASSES, "sda"], [image(t, "fast")], append=PAUSED, words="xen",
                         label="fast"), {"sda": "fast"}).turn
 
 
