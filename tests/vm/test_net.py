@@ -104,13 +104,13 @@ def end(t, m, timeout=300, errors=False):
     return m
 
 
-def basic(t, model, mib, place=(), **kwargs):
+def basic(t, model, mib, place=(), timeout=300, **kwargs):
     tap = Tap(t)
     mac = "52:54:00:aa:00:07"
     m = run(t, model, ["dhcp", "ping", "echo:200:1472", f"down:{mib}", f"up:{mib}"],
             card(tap, model, f",mac={mac}"), more=place, **kwargs)
     m.expect("SIO-CARD eth0 " + mac, what="the card with its address")
-    end(t, m, 300 if mib <= 32 else 3000)
+    end(t, m, timeout)
     s = m.stats()["nets"][0]
     check(s["tx_bytes"] > mib << 20 and s["rx_bytes"] > mib << 20, f"the PV network saw {s}")
 
@@ -119,7 +119,7 @@ def register():
     for model, (drivers, quick, full) in CARDS.items():
         driver = drivers.split("+")[-1]
         test(f"net-{driver}", quick=driver in ("e1000", "8139cp"), cost=60)(lambda t, m=model, n=quick: basic(t, m, n))
-        test(f"net-{driver}-256", cost=400)(lambda t, m=model, n=full: basic(t, m, n))
+        test(f"net-{driver}-{full}", cost=400)(lambda t, m=model, n=full: basic(t, m, n, timeout=3000))
         test(f"net-{driver}-life", cost=90)(lambda t, m=model: life(t, m))
         test(f"net-soak-{driver}", cost=150)(lambda t, m=model: soak(t, m))
 

@@ -5,7 +5,7 @@ import re
 import statistics
 import sys
 
-WHO = {"firmware": "IDE in the firmware", "fast": "the same, `fast`", "qemu": "IDE of QEMU in dom0",
+WHO = {"firmware": "IDE in the firmware", "nofast": "the same, `nofast`", "qemu": "IDE of QEMU in dom0",
        "blkfront": "guest's xen-blkfront", "dom0": "dom0 itself"}
 KINDS = {"random": "4 KiB, random", "sequential": "128 KiB, sequential"}
 
