@@ -106,9 +106,14 @@ static void cf_check timer_fn(void *data)
 static void cf_check posted_fn(void *data)
 {
     const struct vcpu *v = data;
-    const struct reflect_domain *rd = reflect_of(v->domain);
+    struct reflect_domain *rd = reflect_of(v->domain);
+    bool waits;
 
-    if ( ACCESS_ONCE(rd->prod) != ACCESS_ONCE(rd->shared->cons) )
+    spin_lock(&rd->posted_lock); /* so that who adds one sees that the timer has fired, or is seen */
+    waits = rd->prod != ACCESS_ONCE(rd->shared->cons);
+    spin_unlock(&rd->posted_lock);
+
+    if ( waits )
         timer_fn(data);
 }
 
@@ -202,11 +207,10 @@ static bool post(struct vcpu *v, unsigned int not_if, const ioreq_t *p)
             p->addr, p->data, p->type == IOREQ_TYPE_COPY, p->size };
         smp_wmb(); /* the firmware reads prod, then the entry */
         ACCESS_ONCE(rd->shared->prod) = ++rd->prod;
+        if ( !timer_is_active(&r->posted_timer) )
+            set_timer(&r->posted_timer, NOW() + SIO_XEN_POSTED_NS);
     }
     spin_unlock(&rd->posted_lock);
-
-    if ( room && !timer_is_active(&r->posted_timer) )
-        set_timer(&r->posted_timer, NOW() + SIO_XEN_POSTED_NS);
 
     return room;
 }

@@ -162,16 +162,18 @@ static void map_fast(struct sio_slot_shared *s, const struct sio_op *op)
 		const struct fast_ports *o = &fast_ports[i];
 		uint64_t end = o->base + o->len;
 
-		if (!o->arg)
+		if (!o->arg) {
 			free = i;
-		else if ((o->arg ^ f.arg) >> 4 & SIO_XEN_POSTED || o->base >= f.base + f.len ||
-			 f.base >= end)
 			continue;
-		/* What the other one leaves over of it: IDE's data port is 4 long, and the next register's writes wait too. */
-		else if (kind == SIO_MAP_POSTED && o->base <= f.base && end < f.base + f.len)
-			f.len -= end - f.base, f.base = end;
-		else
+		}
+		if ((o->arg ^ f.arg) >> 4 & SIO_XEN_POSTED || o->base >= f.base + f.len ||
+		    f.base >= end)
+			continue;
+		/* What the other one leaves over: IDE's data port is 4 long, and the registers behind it wait too. */
+		if (kind != SIO_MAP_POSTED || o->base > f.base || end >= f.base + f.len)
 			return;
+		f.len -= end - f.base;
+		f.base = end;
 	}
 	if (!f.arg || space != SIO_SPACE_PIO || free == MAX_FAST)
 		return;
