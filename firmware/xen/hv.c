@@ -158,6 +158,8 @@ static void map_fast(struct sio_slot_shared *s, const struct sio_op *op)
 		f.arg = SIO_XEN_MAP_ARG(SIO_SPACE_PIO, SIO_XEN_POSTED, not_if);
 	else if (kind == SIO_MAP_SHADOW)
 		f.arg = SIO_XEN_MAP_ARG(SIO_SPACE_PIO, SIO_XEN_SHADOW | SIO_XEN_GUARDED, op->c * 8);
+	if (!f.arg || space != SIO_SPACE_PIO)
+		return;
 	for (unsigned i = 0; i < MAX_FAST; i++) {
 		const struct fast_ports *o = &fast_ports[i];
 		uint64_t end = o->base + o->len;
@@ -175,7 +177,7 @@ static void map_fast(struct sio_slot_shared *s, const struct sio_op *op)
 		f.len -= end - f.base;
 		f.base = end;
 	}
-	if (!f.arg || space != SIO_SPACE_PIO || free == MAX_FAST)
+	if (free == MAX_FAST)
 		return;
 	fast_ports[free] = f;
 	emit(s, SIO_XEN_OP_MAP, f.arg, f.base, f.len);

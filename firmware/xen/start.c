@@ -12,6 +12,7 @@
 
 _Static_assert(SIO_XEN_ENTRY_MAGIC == 0x584f4953u, "entry.S");
 _Static_assert(MAX_CONTEXTS - 1 == SIO_MAX_VCPUS, "xen_slots");
+_Static_assert(SIO_XEN_POSTED_NS <= SIO_POSTED_MAX_NS, "models count on it");
 
 #define CHANNELS (SIO_XEN_EVENT_CHANNEL(SIO_XEN_MAX_CHANNELS) - 1)
 

@@ -57,33 +57,24 @@ def report(who, kind, line, domain, dom0):
     print(f"DISK {who}/{kind} {ns} ns a read, CPU {domain // n} ns domain {dom0 // n} ns dom0, {n} reads", flush=True)
 
 
-class Guest:
-    """A domain that runs xenlat, paused between its turns."""
-
-    def __init__(self, machine, who):
-        self.m, self.who = machine, who  # of each disk
-        self.pause()
-
-    def pause(self):
-        self.m.expect(r"XENLAT turn[\r\n]", 240)
-        self.domid = self.m.domid()
-        output("xl", "pause", self.m.name)
-
-    def turn(self, last):
-        output("xl", "unpause", self.m.name)
-        for _ in range(2 * len(self.who)):
-            at = self.m.expect(r"XENLAT (\w+) (\w+)[\r\n]", 60)
+def guest(m, who):
+    """Follows xenlat in a domain: paused wherever it yields, a turn between that and the next. who: of each disk."""
+    for _ in range(PASSES):
+        m.expect(r"XENLAT turn[\r\n]", 240)
+        output("xl", "pause", m.name)
+        yield
+        output("xl", "unpause", m.name)
+        domid = m.domid()
+        for _ in range(2 * len(who)):
+            at = m.expect(r"XENLAT (\w+) (\w+)[\r\n]", 60)
             # Its reads begin 0.2 s after START, and after END it sleeps.
-            self.m.expect(r"READLAT START", 60)
-            before = clock.of(self.domid), clock.of(0)
-            end = self.m.expect(r"READLAT END ([^\r\n]*)[\r\n]", 300)
-            report(self.who[at[1].decode()], at[2].decode(), end[1].decode(), clock.of(self.domid) - before[0],
+            m.expect(r"READLAT START", 60)
+            before = clock.of(domid), clock.of(0)
+            end = m.expect(r"READLAT END ([^\r\n]*)[\r\n]", 300)
+            report(who[at[1].decode()], at[2].decode(), end[1].decode(), clock.of(domid) - before[0],
                    clock.of(0) - before[1])
-        if not last:
-            self.pause()
-            return
-        self.m.expect(r"SIO-TEST xenlat: PASS", 60)
-        self.m.wait(60)
+    m.expect(r"SIO-TEST xenlat: PASS", 60)
+    m.wait(60)
 
 
 def image(t, name):
@@ -98,38 +89,36 @@ PAUSED = "nosoftlockup rcupdate.rcu_cpu_stall_suppress=1 tsc=reliable"
 
 def firmware(t):
     disks = [image(t, f"fw{i}") for i in range(2)]
-    return Guest(t.boot("xenlat", [READS, MIBS, PASSES, "sda", "xvda"], disks[:1],
-                        append=f"xen_emul_unplug=unnecessary {PAUSED}", words="xen",
-                        extra=[f"format=raw,vdev=xvda,access=rw,target={disks[1]}"], label="fw"),
-                 {"sda": "firmware", "xvda": "blkfront"}).turn
+    m = t.boot("xenlat", [READS, MIBS, PASSES, "sda", "xvda"], disks[:1],
+               append=f"xen_emul_unplug=unnecessary {PAUSED}", words="xen",
+               extra=[f"format=raw,vdev=xvda,access=rw,target={disks[1]}"], label="fw")
+    yield from guest(m, {"sda": "firmware", "xvda": "blkfront"})
 
 
 def nofast(t):
-    return Guest(t.boot("xenlat", [READS, MIBS, PASSES, "sda"], [image(t, "nofast")], append=PAUSED,
-                        words="xen nofast", label="nofast"), {"sda": "nofast"}).turn
+    m = t.boot("xenlat", [READS, MIBS, PASSES, "sda"], [image(t, "nofast")], append=PAUSED, words="xen nofast",
+               label="nofast")
+    yield from guest(m, {"sda": "nofast"})
 
 
 def qemu(t):
-    return Guest(t.boot_qemu("xenlat", [READS, MIBS, PASSES, "sda"], [image(t, "qemu")], label="qemu", append=PAUSED),
-                 {"sda": "qemu"}).turn
+    m = t.boot_qemu("xenlat", [READS, MIBS, PASSES, "sda"], [image(t, "qemu")], label="qemu", append=PAUSED)
+    yield from guest(m, {"sda": "qemu"})
 
 
 def dom0(t):
     """The program on the loop device that a back end would have."""
     device = output("losetup", "-f", "--show", image(t, "dom0")).strip()
     program = vm.guest_file("bin/readlat", "tests/xen/guests.sh")
-
-    def turn(last):
+    for _ in range(PASSES):
+        yield
         for kind, args in (("random", ["--count", READS]), ("sequential", ["--seq", "read", "--mb", MIBS])):
             with subprocess.Popen([program, *map(str, args), device], stdout=subprocess.PIPE, text=True) as p:
                 p.stdout.readline()
                 before = clock.of(0)
                 line = p.stdout.readline()
                 report("dom0", kind, line, 0, clock.of(0) - before)
-        if last:
-            output("losetup", "-d", device)
-
-    return turn
+    output("losetup", "-d", device)
 
 
 def main():
@@ -137,21 +126,19 @@ def main():
     os.makedirs(logs, exist_ok=True)
     t = Context("bench", "/scratch/xen-bench", logs)
     bad = 0
-
-    def attempt(name, step, *args):
-        nonlocal bad
-        try:
-            return step(*args)
-        except (vm.Fail, vm.Skip, subprocess.SubprocessError, OSError) as e:
-            print(f"FAIL bench {name}: {e}", *t.tail(), sep="\n    ", flush=True)
-            bad = 1
-            return None
-
-    turns = {part.__name__: attempt(part.__name__, part, t) for part in (firmware, nofast, qemu, dom0)}
-    for i in range(PASSES):
-        for name, turn in turns.items():
-            if turn and attempt(name, lambda turn: turn(i == PASSES - 1) or True, turn) is None:
-                turns[name] = None
+    parts = {part.__name__: part(t) for part in (firmware, nofast, qemu, dom0)}
+    while parts:
+        for name, part in list(parts.items()):
+            try:
+                next(part)
+                continue
+            except StopIteration:
+                pass
+            except (vm.Fail, vm.Skip, subprocess.SubprocessError, OSError) as e:
+                # The others' figures are worth having all the same.
+                print(f"FAIL bench {name}: {e}", *t.tail(), sep="\n    ", flush=True)
+                bad = 1
+            del parts[name]
     t.finish()
     return bad
 
