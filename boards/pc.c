@@ -340,10 +340,10 @@ void pc_eoi(struct machine *m, uint8_t vector)
 		ioapic_eoi(m->host[IOAPIC].dev, vector);
 }
 
-void pc_level_vectors(const struct machine *m, uint64_t vectors[4])
+bool pc_level_vectors(const struct machine *m, uint64_t vectors[4])
 {
-	if (m->host[IOAPIC].away)
-		memset(vectors, 0, 4 * sizeof(vectors[0]));
-	else
-		ioapic_level_vectors(m->host[IOAPIC].dev, vectors);
+	if (!m->host[IOAPIC].away)
+		return ioapic_level_vectors(m->host[IOAPIC].dev, vectors);
+	memset(vectors, 0, 4 * sizeof(vectors[0]));
+	return true;
 }

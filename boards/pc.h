@@ -56,6 +56,6 @@ void pc_taken(struct machine *m, uint8_t vector);
 
 /* A local APIC has ended a level-triggered interrupt; which vectors these can be, as ioapic_level_vectors(). */
 void pc_eoi(struct machine *m, uint8_t vector);
-void pc_level_vectors(const struct machine *m, uint64_t vectors[4]);
+bool pc_level_vectors(const struct machine *m, uint64_t vectors[4]);
 
 #endif

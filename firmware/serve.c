@@ -9,6 +9,7 @@
 #define CONSOLE_DELAY_NS 1000000u
 
 #define VECTOR_UNKNOWN (SIO_NO_VECTOR - 1) /* of fw.vector */
+#define DOORBELLS      ((1u << MACHINE_MAX_DOORBELLS) - 1)
 
 static void pump_console(uint64_t now)
 {
@@ -28,7 +29,8 @@ static void pump_irqchip(void)
 
 	if (vector != fw.vector)
 		fw_op(SIO_OP_VECTOR, fw.vector = vector, 0, ++fw.vector_seq, 0);
-	pc_level_vectors(fw.machine, level);
+	if (!pc_level_vectors(fw.machine, level))
+		return;
 	for (unsigned i = 0; i < 4; i++)
 		if (level[i] != fw.level[i])
 			fw_op(SIO_OP_LEVELS, i, fw.level[i] = level[i], ++fw.level_seq[i], 0);
@@ -101,9 +103,8 @@ static void events(uint64_t e)
 {
 	if (e & SIO_EVENT_TIMER)
 		fw.timer_ns = UINT64_MAX;
-	for (unsigned i = 0; i < MACHINE_MAX_DOORBELLS; i++)
-		if (e >> (SIO_EVENT_DOORBELL + i) & 1)
-			machine_doorbell(fw.machine, i);
+	for (unsigned bells = e >> SIO_EVENT_DOORBELL & DOORBELLS; bells; bells &= bells - 1)
+		machine_doorbell(fw.machine, (unsigned)__builtin_ctz(bells));
 	if (e >> SIO_EVENT_BUTTON & 1)
 		pc_power_button(fw.machine);
 	pv_events(e);

@@ -72,14 +72,12 @@ static const struct dev_region regions[] = {
 	{ "elcr", DEV_PIO, 0x4d0, 2, DEV_SIZE_1 },
 };
 
-/* The input of highest priority among bits; none: 8. */
+/* The highest priority among the inputs bits, 0 to 7; none: 8. */
 static unsigned rank(const struct chip *c, uint8_t bits)
 {
-	unsigned r = 0;
+	unsigned first = (c->lowest + 1) & 7;
 
-	while (r < 8 && !(bits >> ((c->lowest + 1 + r) & 7) & 1))
-		r++;
-	return r;
+	return (unsigned)__builtin_ctz(((bits >> first | bits << (8 - first)) & 0xff) | 0x100);
 }
 
 static unsigned input(const struct chip *c, unsigned r)
@@ -101,15 +99,18 @@ static uint8_t irr(const struct i8259 *s, unsigned n)
 static int request(const struct i8259 *s, unsigned n)
 {
 	const struct chip *c = &s->state.chip[n];
-	uint8_t blocking = c->isr;
+	uint8_t blocking = c->isr, bits;
 	unsigned r, served;
 
-	if (!c->alive || c->init != READY)
+	if (!c->alive || c->init != READY || c->imr == 0xff)
+		return -1;
+	bits = irr(s, n) & (uint8_t)~c->imr;
+	if (!bits)
 		return -1;
 	if (c->smm)
 		blocking &= (uint8_t)~c->imr;
 	served = rank(c, blocking);
-	r = rank(c, irr(s, n) & (uint8_t)~c->imr);
+	r = rank(c, bits);
 	/* Special fully nested mode: the slave in service does not lock out its own higher requests. */
 	if (n == MASTER && c->icw4 & ICW4_SFNM && r == served && r < 8 && input(c, r) == CASCADE)
 		return CASCADE;

@@ -46,6 +46,7 @@
 struct ioapic {
 	struct dev_env env;
 	struct ioapic_cfg cfg;
+	bool changed; /* entries, since ioapic_level_vectors() */
 	struct {
 		uint64_t rte[IOAPIC_PINS];
 		uint64_t again_ns[IOAPIC_PINS]; /* when resampling; UINT64_MAX: nothing was sent */
@@ -101,6 +102,8 @@ static void arm(struct ioapic *s)
 {
 	uint64_t next = UINT64_MAX;
 
+	if (!s->cfg.resample_ns)
+		return;
 	for (unsigned pin = 0; pin < IOAPIC_PINS; pin++)
 		if (s->state.again_ns[pin] < next)
 			next = s->state.again_ns[pin];
@@ -139,6 +142,7 @@ void ioapic_eoi(void *d, uint8_t vector)
 {
 	struct ioapic *s = d;
 
+	s->changed = true;
 	for (unsigned pin = 0; pin < IOAPIC_PINS; pin++) {
 		uint64_t *rte = &s->state.rte[pin];
 
@@ -149,10 +153,13 @@ void ioapic_eoi(void *d, uint8_t vector)
 	}
 }
 
-void ioapic_level_vectors(const void *d, uint64_t vectors[4])
+bool ioapic_level_vectors(void *d, uint64_t vectors[4])
 {
-	const struct ioapic *s = d;
+	struct ioapic *s = d;
 
+	if (!s->changed)
+		return false;
+	s->changed = false;
 	memset(vectors, 0, 4 * sizeof(vectors[0]));
 	for (unsigned pin = 0; pin < IOAPIC_PINS; pin++) {
 		uint64_t rte = s->state.rte[pin];
@@ -161,6 +168,7 @@ void ioapic_level_vectors(const void *d, uint64_t vectors[4])
 		if (is_level(rte) && (!(rte & RTE_MASKED) || rte & RTE_REMOTE_IRR))
 			vectors[(rte & RTE_VECTOR) / 64] |= 1ull << (rte & 63);
 	}
+	return true;
 }
 
 static uint32_t read_reg(const struct ioapic *s)
@@ -182,6 +190,7 @@ static void write_rte(struct ioapic *s, unsigned i, uint32_t v)
 	unsigned pin = i / 2;
 	uint64_t *rte = &s->state.rte[pin];
 
+	s->changed = true;
 	if (i % 2) {
 		*rte = (*rte & 0xffffffff) | (uint64_t)(v & 0xff000000) << 32;
 		return;
@@ -228,6 +237,7 @@ static void ioapic_reset(void *d)
 {
 	struct ioapic *s = d;
 
+	s->changed = true;
 	for (unsigned pin = 0; pin < IOAPIC_PINS; pin++) {
 		s->state.rte[pin] = RTE_MASKED;
 		s->state.again_ns[pin] = UINT64_MAX;
@@ -276,6 +286,7 @@ static int ioapic_loaded(void *d)
 		ioapic_reset(s);
 		return -1;
 	}
+	s->changed = true;
 	arm(s);
 	return 0;
 }

@@ -33,7 +33,8 @@ extern const struct dev_class ioapic_class;
 /* A local APIC has ended a level-triggered interrupt with that vector. */
 void ioapic_eoi(void *d, uint8_t vector);
 
-/* Which vectors need ioapic_eoi(): bit v % 64 of word v / 64, of level-triggered entries that are not masked. */
-void ioapic_level_vectors(const void *d, uint64_t vectors[4]);
+/* Which vectors need ioapic_eoi(): bit v % 64 of word v / 64, of level-triggered entries that are not masked.  False: as
+ * at the last call, and vectors[] is as it was. */
+bool ioapic_level_vectors(void *d, uint64_t vectors[4]);
 
 #endif

@@ -188,8 +188,9 @@ static void level(void **state)
 	assert_int_equal(f.msi_data, 0x8071);
 	assert_int_equal(get(0x26), LEVEL | LOW | RIRR | 0x71);
 	fake_save_load(&f);
-	ioapic_level_vectors(dev, v);
+	assert_true(ioapic_level_vectors(dev, v));
 	assert_true(!v[0] && v[1] == 1ull << (0x71 - 64) && !v[2] && !v[3]);
+	assert_false(ioapic_level_vectors(dev, v));
 	/* Another's end, and edges in service, say nothing. */
 	ioapic_eoi(dev, 0x70);
 	line(11, false);
@@ -207,16 +208,18 @@ static void level(void **state)
 	assert_int_equal(sent(), 0);
 	/* Masked: held, and sent when the mask goes; masked in service: at the end nothing. */
 	put(0x26, MASKED | LEVEL | 0x71);
-	ioapic_level_vectors(dev, v);
+	assert_true(ioapic_level_vectors(dev, v));
 	assert_true(!v[1]);
 	line(11, true);
 	assert_int_equal(sent(), 0);
 	put(0x26, LEVEL | 0x71);
 	assert_int_equal(sent(), 1);
 	put(0x26, MASKED | LEVEL | 0x71);
-	ioapic_level_vectors(dev, v);
+	assert_true(ioapic_level_vectors(dev, v));
 	assert_true(v[1]);
 	ioapic_eoi(dev, 0x71);
+	assert_true(ioapic_level_vectors(dev, v));
+	assert_true(!v[1]);
 	assert_int_equal(sent(), 0);
 	put(0x26, LEVEL | 0x71);
 	assert_int_equal(sent(), 1);
