@@ -16,46 +16,51 @@ _Static_assert(SIO_XEN_POSTED_NS <= SIO_POSTED_MAX_NS, "models count on it");
 
 #define CHANNELS (SIO_XEN_EVENT_CHANNEL(SIO_XEN_MAX_CHANNELS) - 1)
 
-/* One request more, whose operations leave together with those of the one that follows. */
-static void serve(struct sio_slot_shared *s, const struct sio_request *r)
-{
-	s->req = *r;
-	fw_request(s);
-}
+static atomic_flag posted_busy;
 
-/*
- * Posted writes go before any request: whoever finds some carries them out, and the others wait for that. Only then does
- * cons move, which tells Xen that shadows are right again.
- */
-static void posted(struct sio_slot_shared *s, uint64_t now)
+/* Posted writes go before any request: whoever finds some carries them out along with his own, and the others wait for
+ * that. How many; *prod: where they end. */
+static uint32_t take_posted(struct sio_slot_shared *s, uint32_t *prod)
 {
-	static atomic_flag busy;
-	struct sio_xen_shared *x = xen_shared_page();
-	struct sio_request r = { .kind = SIO_REQ_NONE, .now_ns = now };
-	uint32_t prod;
+	const struct sio_xen_shared *x = xen_shared_page();
+	uint32_t n = 0;
 
 	/* Acquire: entries after their index, and what was done before cons moved. */
 	if (__atomic_load_n(&x->prod, __ATOMIC_ACQUIRE) ==
 	    __atomic_load_n(&x->cons, __ATOMIC_ACQUIRE))
-		return;
-	for (unsigned spins = 1; atomic_flag_test_and_set_explicit(&busy, memory_order_acquire);
-	     spins++)
+		return 0;
+	for (unsigned spins = 1;
+	     atomic_flag_test_and_set_explicit(&posted_busy, memory_order_acquire); spins++)
 		if (spins % 2048 == 0)
 			hv_call(s, SIO_HC_YIELD);
-	prod = __atomic_load_n(&x->prod, __ATOMIC_ACQUIRE);
-	if (prod - x->cons > SIO_XEN_MAX_POSTED)
-		fw_panic("%u posted writes", prod - x->cons);
-	for (uint32_t i = x->cons; i != prod; i++) {
+	*prod = __atomic_load_n(&x->prod, __ATOMIC_ACQUIRE);
+	if (*prod - x->cons > SIO_XEN_MAX_POSTED)
+		fw_panic("%u posted writes", *prod - x->cons);
+	for (uint32_t i = x->cons; i != *prod; i++) {
 		const struct sio_xen_posted *p = &x->posted[i % SIO_XEN_MAX_POSTED];
 
-		s->posted[r.n_posted++] = (struct sio_posted){
+		s->posted[n++] = (struct sio_posted){
 			.addr = p->addr, .data = p->data, .space = p->space, .size = p->size
 		};
 	}
-	if (r.n_posted)
-		serve(s, &r);
-	__atomic_store_n(&x->cons, prod, __ATOMIC_RELEASE);
-	atomic_flag_clear_explicit(&busy, memory_order_release);
+	if (!n)
+		atomic_flag_clear_explicit(&posted_busy, memory_order_release);
+	return n;
+}
+
+/* One request more, whose operations leave together with those of the one that follows. */
+static void serve(struct sio_slot_shared *s, const struct sio_request *r)
+{
+	uint32_t prod = 0, n = take_posted(s, &prod);
+
+	s->req = *r;
+	s->req.n_posted = n;
+	fw_request(s);
+	if (n) {
+		/* Xen knows by cons that shadows are right again. */
+		__atomic_store_n(&xen_shared_page()->cons, prod, __ATOMIC_RELEASE);
+		atomic_flag_clear_explicit(&posted_busy, memory_order_release);
+	}
 }
 
 /* Guest memory of a string request, item by item in its order; what is not RAM gives ones and takes nothing. */
@@ -127,7 +132,6 @@ static void request(struct sio_slot_shared *s, const struct sio_xen_slot_shared 
 
 	if (x.events & SIO_XEN_EVENT_RESTORED)
 		restored(s, context);
-	posted(s, x.now_ns);
 	/* These happened before the access. */
 	if (x.events & SIO_XEN_EVENT_TAKEN) {
 		r.kind = SIO_REQ_TAKEN;
