@@ -8,15 +8,18 @@
 
 #define CONNECT_NS 30000000000ull
 
-/* A disk's grants: the ring, and of each slot guest pages, the page of descriptors, the page of ours. */
-#define GRANTS_OF_SLOT   (XEN_BLK_SEGS + 2)
+/* A disk's grants: the ring, of each slot guest pages and the page of descriptors, the pages of ours. */
+#define GRANTS_OF_SLOT   (XEN_BLK_SEGS + 1)
 #define GRANT_RING       0u
 #define GRANT_PAGE(s, i) (1 + (s)*GRANTS_OF_SLOT + (i))
 #define GRANT_DESC(s)    GRANT_PAGE(s, XEN_BLK_SEGS)
-#define GRANT_BOUNCE(s)  GRANT_PAGE(s, XEN_BLK_SEGS + 1)
-#define N_GRANTS         GRANT_PAGE(XEN_BLK_SLOTS, 0)
+#define GRANT_OURS(p)    (GRANT_PAGE(XEN_BLK_SLOTS, 0) + (p))
+#define N_GRANTS         GRANT_OURS(XEN_BLK_PAGES)
+
+#define NO_DATA (-1) /* of describe() */
 
 _Static_assert(XEN_BLK_SLOTS <= BLKIF_RING, "the ring is never full");
+_Static_assert(XEN_BLK_PAGES <= 32, "a bit of in_use for each");
 _Static_assert(XEN_BLK_SEGS * sizeof(struct blkif_seg) <= XEN_PAGE, "a page of descriptors");
 
 unsigned xen_blk_ide_vdev(unsigned unit)
@@ -53,8 +56,7 @@ static int submit(struct blk *blk, struct blk_req *r)
 	return 0;
 }
 
-/* Moves n bytes between the request's data, from *c on, and buf; buf NULL: goes over them.  False: there
- * is no memory, or no data, there. */
+/* Copies n bytes between the request's data, from *c on, and buf.  False: there is no memory, or no data, there. */
 static bool move(struct xen_blk *b, const struct blk_req *r, struct xen_blk_cursor *c, uint8_t *buf,
 		 uint32_t n, bool to_guest)
 {
@@ -72,116 +74,163 @@ static bool move(struct xen_blk *b, const struct blk_req *r, struct xen_blk_curs
 			continue;
 		}
 		part = part < n ? part : n;
-		if (buf) {
-			p = b->x->env->at(b->x->env->ctx, s->addr.raw + c->off, part);
-			if (!p)
-				return false;
-			memcpy(to_guest ? p : buf, to_guest ? buf : p, part);
-			buf += part;
-		}
+		p = b->x->env->at(b->x->env->ctx, s->addr.raw + c->off, part);
+		if (!p)
+			return false;
+		memcpy(to_guest ? p : buf, to_guest ? buf : p, part);
+		buf += part;
 		c->off += part;
 		n -= part;
 	}
 	return true;
 }
 
-/* Describes the next sectors of q, as many as one ring entry takes; how many segments.  0: the data
- * ends too early or isn't in memory.  *sectors: how many sectors. */
-static unsigned describe(struct xen_blk *b, struct xen_blk_req *q, unsigned n, uint32_t *sectors)
+/* Goes over n bytes of the request's data.  False: there are fewer. */
+static bool skip(const struct blk_req *r, struct xen_blk_cursor *c, uint32_t n)
+{
+	while (n) {
+		uint32_t part;
+
+		if (c->seg >= r->n_seg)
+			return false;
+		part = r->seg[c->seg].len - c->off;
+		if (part > n) {
+			c->off += n;
+			return true;
+		}
+		n -= part;
+		*c = (struct xen_blk_cursor){ .seg = c->seg + 1 };
+	}
+	return true;
+}
+
+static uint8_t *our_page(const struct xen_blk *b, unsigned page)
+{
+	return b->page + page * XEN_PAGE;
+}
+
+/* The next sectors of q, from *c on, in a page of ours; how many.  0: no page is free; NO_DATA. */
+static int describe_copy(struct xen_blk *b, const struct xen_blk_req *q, unsigned n,
+			 struct xen_blk_cursor *c, uint32_t left, struct blkif_seg *seg)
 {
 	struct xen_blk_slot *s = &b->slot[n];
+	uint32_t sectors = left < XEN_PAGE / BLK_SECTOR ? left : XEN_PAGE / BLK_SECTOR;
+	unsigned page = (unsigned)__builtin_ctzll(~(uint64_t)b->in_use);
+
+	if (page >= XEN_BLK_PAGES)
+		return 0;
+	b->in_use |= 1u << page;
+	s->copy[s->n_copies++] = (struct xen_blk_copy){ *c, (uint8_t)page, (uint8_t)sectors };
+	*seg = (struct blkif_seg){
+		.gref = xen_ref(b->x, b->grant + GRANT_OURS(page)),
+		.last = (uint8_t)(sectors - 1),
+	};
+	if (q->r->op == BLK_WRITE ?
+		    !move(b, q->r, c, our_page(b, page), sectors * BLK_SECTOR, false) :
+		    !skip(q->r, c, sectors * BLK_SECTOR))
+		return NO_DATA;
+	return (int)sectors;
+}
+
+/* The next sectors of q, from *c on, where they lie: as many as are whole and in one page. */
+static uint32_t describe_there(struct xen_blk *b, const struct xen_blk_req *q, unsigned n,
+			       struct xen_blk_cursor *c, uint32_t left, struct blkif_seg *seg)
+{
+	struct xen_blk_slot *s = &b->slot[n];
+	const struct gpa_seg *g = &q->r->seg[c->seg];
+	uint64_t addr = g->addr.raw + c->off;
+	uint32_t len = g->len - c->off, grant = b->grant + GRANT_PAGE(n, s->n_grants);
+	uint32_t in_page = XEN_PAGE - (uint32_t)(addr % XEN_PAGE), sectors;
+
+	if (addr % BLK_SECTOR)
+		return 0;
+	sectors = (len < in_page ? len : in_page) / BLK_SECTOR;
+	sectors = sectors < left ? sectors : left;
+	if (!sectors)
+		return 0;
+	xen_grant(b->x, grant, b->domid, addr, q->r->op == BLK_WRITE);
+	s->n_grants++;
+	*seg = (struct blkif_seg){
+		.gref = xen_ref(b->x, grant),
+		.first = (uint8_t)(addr % XEN_PAGE / BLK_SECTOR),
+		.last = (uint8_t)(addr % XEN_PAGE / BLK_SECTOR + sectors - 1),
+	};
+	c->off += sectors * BLK_SECTOR;
+	return sectors;
+}
+
+/* Describes the next sectors of q, as many as one ring entry takes; how many segments.  0: no page of ours is
+ * free; NO_DATA: the data end too early or aren't in memory.  *sectors: how many sectors. */
+static int describe(struct xen_blk *b, struct xen_blk_req *q, unsigned n, uint32_t *sectors)
+{
 	const struct blk_req *r = q->r;
 	struct xen_blk_cursor c = q->at;
-	uint32_t left = r->n_sectors - q->sent, bounce_ref;
-	unsigned n_seg = 0;
+	uint32_t left = r->n_sectors - q->sent;
+	unsigned n_seg;
 
-	bounce_ref = xen_ref(b->x, b->grant + GRANT_BOUNCE(n));
-	s->n_grants = s->n_bounce = 0;
-	while (left && n_seg < b->max_segs) {
-		const struct gpa_seg *g;
-		uint64_t addr;
-		uint32_t len;
+	b->slot[n].n_grants = b->slot[n].n_copies = 0;
+	for (n_seg = 0; left && n_seg < b->max_segs; n_seg++) {
+		struct blkif_seg *seg = &b->slot[n].seg[n_seg];
+		int there;
 
 		while (c.seg < r->n_seg && c.off == r->seg[c.seg].len)
 			c = (struct xen_blk_cursor){ .seg = c.seg + 1 };
 		if (c.seg == r->n_seg)
-			return 0;
-		g = &r->seg[c.seg];
-		addr = g->addr.raw + c.off;
-		len = g->len - c.off;
-		if (!(addr % BLK_SECTOR) && len >= BLK_SECTOR) {
-			uint32_t in_page = XEN_PAGE - (uint32_t)(addr % XEN_PAGE), first;
-
-			len = (len < in_page ? len : in_page) / BLK_SECTOR;
-			len = len < left ? len : left;
-			first = (uint32_t)(addr % XEN_PAGE) / BLK_SECTOR;
-			xen_grant(b->x, b->grant + GRANT_PAGE(n, s->n_grants), b->domid, addr,
-				  r->op == BLK_WRITE);
-			s->seg[n_seg++] = (struct blkif_seg){
-				.gref = xen_ref(b->x, b->grant + GRANT_PAGE(n, s->n_grants)),
-				.first = (uint8_t)first,
-				.last = (uint8_t)(first + len - 1),
-			};
-			s->n_grants++;
-			c.off += len * BLK_SECTOR;
-			left -= len;
-			continue;
-		}
-		if (s->n_bounce == XEN_BLK_BOUNCE)
+			return NO_DATA;
+		there = b->persistent ? 0 : (int)describe_there(b, q, n, &c, left, seg);
+		if (!there)
+			there = describe_copy(b, q, n, &c, left, seg);
+		if (there < 0)
+			return there;
+		if (!there)
 			break;
-		s->bounce[s->n_bounce] = c;
-		if (!move(b, r, &c, r->op == BLK_WRITE ? s->page + s->n_bounce * BLK_SECTOR : NULL,
-			  BLK_SECTOR, false))
-			return 0;
-		s->seg[n_seg++] = (struct blkif_seg){
-			.gref = bounce_ref,
-			.first = s->n_bounce,
-			.last = s->n_bounce,
-		};
-		s->n_bounce++;
-		left--;
+		left -= (uint32_t)there;
 	}
 	*sectors = r->n_sectors - q->sent - left;
 	q->at = c;
-	return n_seg;
+	return (int)n_seg;
 }
 
-/* Ends the grants of a slot's guest pages. */
-static void end_grants(struct xen_blk *b, unsigned n)
+/* A slot's pages: the guest's are nobody else's any more, ours are free. */
+static void let_go(struct xen_blk *b, unsigned n)
 {
 	struct xen_blk_slot *s = &b->slot[n];
 
 	for (unsigned i = 0; i < s->n_grants; i++)
 		if (!xen_grant_end(b->x, b->grant + GRANT_PAGE(n, i)))
 			give_up(b, "the back end keeps a page mapped");
-	s->n_grants = 0;
+	for (unsigned i = 0; i < s->n_copies; i++)
+		b->in_use &= ~(1u << s->copy[i].page);
+	s->n_grants = s->n_copies = 0;
 }
 
-/* Puts the next part of q on the ring, from slot n, which is free. */
-static void send(struct xen_blk *b, struct xen_blk_req *q, unsigned n)
+/* Puts the next part of q on the ring, from slot n, which is free.  False: not yet, no page of ours is free. */
+static bool send(struct xen_blk *b, struct xen_blk_req *q, unsigned n)
 {
 	struct blkif_request_shared *e = &b->ring->ring[b->req_prod % BLKIF_RING].req;
 	struct xen_blk_slot *s = &b->slot[n];
 	const struct blk_req *r = q->r;
 	struct blkif_request_shared out = { .handle = (uint16_t)b->vdev, .id = n };
 	uint32_t sectors = 0;
-	unsigned n_seg;
+	int n_seg;
 
 	switch (r->op) {
 	case BLK_READ:
 	case BLK_WRITE:
-		n_seg = r->n_seg <= BLK_MAX_SEGS ? describe(b, q, n, &sectors) : 0;
-		if (!n_seg) {
-			end_grants(b, n);
+		n_seg = r->n_seg <= BLK_MAX_SEGS ? describe(b, q, n, &sectors) : NO_DATA;
+		if (n_seg < 0) {
+			let_go(b, n);
 			q->err = BLK_EIO;
 			q->all_sent = true;
-			return;
+			return true;
 		}
+		if (!n_seg)
+			return false;
 		out.op = r->op == BLK_READ ? BLKIF_READ : BLKIF_WRITE;
 		out.sector = r->sector + q->sent;
-		if (n_seg <= BLKIF_MAX_SEGS) {
+		if (n_seg <= (int)BLKIF_MAX_SEGS) {
 			out.n_seg = (uint8_t)n_seg;
-			memcpy(out.u.seg, s->seg, n_seg * sizeof(*s->seg));
+			memcpy(out.u.seg, s->seg, (unsigned)n_seg * sizeof(*s->seg));
 		} else {
 			out.n_seg = out.op; /* indirect_op */
 			out.op = BLKIF_INDIRECT;
@@ -208,6 +257,7 @@ static void send(struct xen_blk *b, struct xen_blk_req *q, unsigned n)
 	q->flying++;
 	*e = out;
 	b->req_prod++;
+	return true;
 }
 
 /* Of what isn't sent at all: BLK_OK if it is to be sent. */
@@ -238,9 +288,8 @@ void xen_blk_kick(struct xen_blk *b)
 		while (q->r && !q->all_sent) {
 			for (; n < XEN_BLK_SLOTS && b->slot[n].busy; n++)
 				;
-			if (n == XEN_BLK_SLOTS)
+			if (n == XEN_BLK_SLOTS || !send(b, q, n))
 				goto out;
-			send(b, q, n);
 			b->next = q->r->tag + q->all_sent;
 		}
 	}
@@ -279,14 +328,14 @@ static void finish(struct xen_blk *b, unsigned n, int status)
 		  status == BLKIF_RSP_UNSUPP ? BLK_EUNSUPP :
 					       BLK_EIO;
 
-	end_grants(b, n);
-	for (unsigned i = 0; i < s->n_bounce && q->r->op == BLK_READ && !err; i++) {
-		struct xen_blk_cursor c = s->bounce[i];
+	for (unsigned i = 0; i < s->n_copies && q->r->op == BLK_READ && !err; i++) {
+		struct xen_blk_cursor c = s->copy[i].at;
 
-		if (!move(b, q->r, &c, s->page + i * BLK_SECTOR, BLK_SECTOR, true))
+		if (!move(b, q->r, &c, our_page(b, s->copy[i].page),
+			  s->copy[i].sectors * BLK_SECTOR, true))
 			err = BLK_EIO;
 	}
-	s->n_bounce = 0;
+	let_go(b, n);
 	s->busy = false;
 	q->flying--;
 	if (err && !q->err)
@@ -380,13 +429,13 @@ static void grant_pages(struct xen_blk *b)
 {
 	const struct xen_env *env = b->x->env;
 
-	xen_grant(b->x, b->grant + GRANT_RING, b->domid, env->gpa(env->ctx, b->ring), false);
-	for (unsigned n = 0; n < XEN_BLK_SLOTS; n++) {
+	/* A back end that keeps pages maps all of them for writing. */
+	for (unsigned n = 0; n < XEN_BLK_SLOTS; n++)
 		xen_grant(b->x, b->grant + GRANT_DESC(n), b->domid,
-			  env->gpa(env->ctx, b->slot[n].seg), true);
-		xen_grant(b->x, b->grant + GRANT_BOUNCE(n), b->domid,
-			  env->gpa(env->ctx, b->slot[n].page), false);
-	}
+			  env->gpa(env->ctx, b->slot[n].seg), !b->persistent);
+	for (unsigned n = 0; n < XEN_BLK_PAGES; n++)
+		xen_grant(b->x, b->grant + GRANT_OURS(n), b->domid,
+			  env->gpa(env->ctx, our_page(b, n)), false);
 }
 
 /*
@@ -409,12 +458,13 @@ static int connect(struct xen_blk *b)
 	memset(b->ring, 0, XEN_PAGE);
 	b->ring->req_event = b->ring->rsp_event = 1;
 	b->req_prod = b->pushed = b->rsp_cons = 0;
-	grant_pages(b);
+	xen_grant(x, b->grant + GRANT_RING, b->domid, env->gpa(env->ctx, b->ring), false);
 	port = env->channel(env->ctx, b->channel, b->domid);
 	if (!port ||
 	    !xen_store_write_number(x, front, "ring-ref", xen_ref(x, b->grant + GRANT_RING)) ||
 	    !xen_store_write_number(x, front, "event-channel", port) ||
 	    !xen_store_write(x, front, "protocol", "x86_64-abi") ||
+	    !xen_store_write_number(x, front, "feature-persistent", 1) ||
 	    !xen_store_write_number(x, front, "state", XENBUS_INITIALISED))
 		return refuse(b, "the disk can't be announced");
 	if (!wait_for(b, XENBUS_CONNECTED, XENBUS_CONNECTED))
@@ -422,6 +472,8 @@ static int connect(struct xen_blk *b)
 
 	if (xen_store_number(x, b->back, "sector-size", UINT32_MAX, 512) != 512)
 		return refuse(b, "its sectors are not of 512 bytes");
+	b->persistent = xen_store_number(x, b->back, "feature-persistent", 1, 0);
+	grant_pages(b);
 	info = xen_store_number(x, b->back, "info", UINT32_MAX, 0);
 	max = xen_store_number(x, b->back, "feature-max-indirect-segments", UINT32_MAX, 0);
 	b->max_segs = max > XEN_BLK_SEGS ? XEN_BLK_SEGS : (unsigned)max;
@@ -440,6 +492,14 @@ static int connect(struct xen_blk *b)
 	return b->blk.n_sectors ? 0 : refuse(b, "it has no sectors");
 }
 
+bool xen_blk_there(struct xen *x, unsigned vdev)
+{
+	char front[32], back[XEN_STORE_TEXT];
+
+	fmt(front, sizeof(front), "device/vbd/%u", vdev);
+	return xen_store_read(x, front, "backend", back);
+}
+
 int xen_blk_init(struct xen_blk *b, struct xen *x, unsigned vdev, unsigned channel)
 {
 	const struct xen_env *env = x->env;
@@ -448,19 +508,15 @@ int xen_blk_init(struct xen_blk *b, struct xen *x, unsigned vdev, unsigned chann
 	b->vdev = vdev;
 	b->channel = channel;
 	fmt(b->front, sizeof(b->front), "device/vbd/%u", vdev);
-	/* Memory only for a disk that there is. */
 	if (!find(b))
-		return x->store_broken ? -1 : 1;
-	b->ring = env->alloc(env->ctx, XEN_PAGE, XEN_PAGE);
-	for (unsigned n = 0; n < XEN_BLK_SLOTS; n++) {
-		b->slot[n].seg = env->alloc(env->ctx, XEN_PAGE, XEN_PAGE);
-		b->slot[n].page = env->alloc(env->ctx, XEN_PAGE, XEN_PAGE);
-		if (!b->slot[n].seg || !b->slot[n].page)
-			return refuse(b, "no memory for its pages");
-	}
+		return refuse(b, "there is no such disk");
+	b->ring = env->alloc(env->ctx, XEN_BLK_BYTES, XEN_PAGE);
 	b->grant = xen_grants_take(x, N_GRANTS);
 	if (!b->ring || b->grant == UINT32_MAX)
-		return refuse(b, "no memory or no grants for its ring");
+		return refuse(b, "no memory or no grants for its pages");
+	for (unsigned n = 0; n < XEN_BLK_SLOTS; n++)
+		b->slot[n].seg = (struct blkif_seg *)((uint8_t *)b->ring + (1 + n) * XEN_PAGE);
+	b->page = (uint8_t *)b->ring + (1 + XEN_BLK_SLOTS) * XEN_PAGE;
 	return connect(b);
 }
 
@@ -470,8 +526,9 @@ int xen_blk_restored(struct xen_blk *b)
 
 	for (unsigned n = 0; n < XEN_BLK_SLOTS; n++) {
 		b->slot[n].busy = false;
-		b->slot[n].n_grants = b->slot[n].n_bounce = 0;
+		b->slot[n].n_grants = b->slot[n].n_copies = 0;
 	}
+	b->in_use = 0;
 	for (unsigned n = 0; n < XEN_BLK_DEPTH; n++)
 		if (b->req[n].r)
 			b->req[n] = (struct xen_blk_req){ .r = b->req[n].r };

@@ -44,6 +44,7 @@ static size_t chr_out(struct chr *chr, const uint8_t *buf, size_t n)
 		n = free;
 		c->was_full = true;
 	}
+	c->active = true;
 	prod = c->ring->out_prod;
 	for (size_t i = 0; i < n; i++)
 		c->ring->out[prod++ % XEN_CONSOLE_OUT] = buf[i];
@@ -65,7 +66,7 @@ static size_t chr_in(struct chr *chr, uint8_t *buf, size_t n)
 		buf[i] = c->ring->in[cons++ % XEN_CONSOLE_IN];
 	/* Release: the bytes are read before their room is given back. */
 	__atomic_store_n(&c->ring->in_cons, cons, __ATOMIC_RELEASE);
-	c->taken = true;
+	c->taken = c->active = true;
 	return n;
 }
 
@@ -120,4 +121,5 @@ void xen_console_service(struct xen_console *c, bool flush)
 	}
 	if (c->broken)
 		c->was_full = false;
+	c->active = c->was_full || xen_console_pending(c) || there(c);
 }

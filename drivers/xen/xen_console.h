@@ -26,7 +26,8 @@ struct xen_console {
 	uint32_t told; /* out_prod at the last notification */
 	bool was_full; /* write() took less than it was given */
 	bool taken;    /* read() made room for the other side */
-	bool broken;   /* output is dropped, no input comes */
+	bool active; /* service() has something to do, as far as is known without a look at the ring */
+	bool broken; /* output is dropped, no input comes */
 };
 
 /* c is zeroed but for ready and owner.  0, or -1 (logged): the domain has no console. */

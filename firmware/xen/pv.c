@@ -16,6 +16,7 @@ static struct {
 	struct xen_blk *disk[PC_MAX_DISKS];
 	char serial[PC_MAX_DISKS][8];
 	struct xen_net *net[SIO_MAX_NETS];
+	unsigned disks, nets;        /* bit n: there is such a one */
 	uint64_t console_ns, net_ns; /* when they are to be looked at; UINT64_MAX: no need */
 	bool has_console;
 	bool watches; /* control/shutdown */
@@ -185,7 +186,7 @@ static void grow(uint64_t bytes)
 	for (uint64_t end = fw.heap_end + bytes; fw.heap_end < end; fw.heap_end += SIO_PAGE) {
 		if (c->priv_size == SIO_PRIV_MAX ||
 		    !xen_move_page(XEN_MAPSPACE_GMFN, c->ram[0].len - SIO_PAGE, fw.heap_end))
-			fw_panic("no memory for network cards");
+			fw_panic("no memory for disks and network cards");
 		c->ram[0].len -= SIO_PAGE;
 		c->priv_size += SIO_PAGE;
 		memset((void *)fw.heap_end, 0, SIO_PAGE);
@@ -202,6 +203,7 @@ static void start_nets(struct pc_io *io)
 		/* The front end, and the model as vmm/home.c has it. */
 		grow(XEN_NET_BYTES + (card == SIO_NET_E1000 ? 0x20000 : 0x10000));
 		pv.net[i] = fw_alloc(sizeof(*pv.net[i]), 64);
+		pv.nets |= 1u << i;
 		if (xen_net_init(pv.net[i], &pv.x, i, PC_MAX_DISKS + i))
 			fw_panic("network %u: this is no vif", i);
 		io->net[i] = (struct pc_net){ .net = &pv.net[i]->net, .card = card };
@@ -220,17 +222,20 @@ void pv_start(struct pc_io *io)
 		fw.poll_ns = pv.console_ns = 0;
 	}
 	for (unsigned i = 0; i < PC_MAX_DISKS; i++) {
-		struct xen_blk *b = fw_alloc(sizeof(*b), 64);
-		int rc = xen_blk_init(b, &pv.x, xen_blk_ide_vdev(i), i);
+		struct xen_blk *b;
 
-		if (rc < 0)
-			fw_panic("disk hd%c: no connection to its back end", 'a' + i);
-		if (rc)
+		if (!xen_blk_there(&pv.x, xen_blk_ide_vdev(i)))
 			continue;
-		pv.disk[i] = b;
+		grow(XEN_BLK_BYTES);
+		pv.disk[i] = b = fw_alloc(sizeof(*b), 64);
+		pv.disks |= 1u << i;
+		if (xen_blk_init(b, &pv.x, xen_blk_ide_vdev(i), i))
+			fw_panic("disk hd%c: no connection to its back end", 'a' + i);
 		fmt(pv.serial[i], sizeof(pv.serial[i]), "SIO-hd%c", 'a' + i);
 		io->disk[i] = (struct pc_disk){ &b->blk, pv.serial[i], "selfio disk", false };
 	}
+	if (pv.x.store_broken)
+		fw_panic("no answer from xenstore");
 	start_nets(io);
 	watch_store();
 }
@@ -262,14 +267,13 @@ bool pv_service(void)
 {
 	bool more = false, waits = false, due = pv.net_ns <= fw.machine->now_ns;
 
-	for (unsigned i = 0; i < PC_MAX_DISKS; i++)
-		if (pv.disk[i])
-			xen_blk_service(pv.disk[i]);
-	for (unsigned i = 0; i < SIO_MAX_NETS; i++) {
-		if (!pv.net[i])
-			continue;
-		more |= due ? xen_net_hurry(pv.net[i]) : xen_net_service(pv.net[i]);
-		waits |= xen_net_waits(pv.net[i]);
+	for (unsigned left = pv.disks; left; left &= left - 1)
+		xen_blk_service(pv.disk[__builtin_ctz(left)]);
+	for (unsigned left = pv.nets; left; left &= left - 1) {
+		struct xen_net *net = pv.net[__builtin_ctz(left)];
+
+		more |= due ? xen_net_hurry(net) : xen_net_service(net);
+		waits |= xen_net_waits(net);
 	}
 	if (!waits)
 		pv.net_ns = UINT64_MAX;
@@ -283,8 +287,11 @@ bool pv_console(bool flush)
 {
 	if (!pv.has_console)
 		return false;
-	/* No event tells of input. */
-	if (fw.machine->now_ns >= pv.console_ns) {
+	/* No event tells of input: it is looked for now and then, and otherwise nothing but output is cared for. */
+	if (fw.machine->now_ns < pv.console_ns) {
+		if (!pv.console.active)
+			return false;
+	} else {
 		pv.console_ns = fw.machine->now_ns + XEN_CONSOLE_POLL_NS;
 		set_poll();
 		flush = true;
@@ -297,7 +304,6 @@ bool pv_console(bool flush)
 void pv_events(uint64_t events)
 {
 	/* pv_service() looks at every disk anyway. */
-	for (unsigned i = 0; i < SIO_MAX_NETS; i++)
-		if (pv.net[i] && events & SIO_XEN_EVENT_CHANNEL(PC_MAX_DISKS + i))
-			xen_net_hurry(pv.net[i]);
+	for (unsigned left = pv.nets & (unsigned)(events >> PC_MAX_DISKS); left; left &= left - 1)
+		xen_net_hurry(pv.net[__builtin_ctz(left)]);
 }

@@ -17,6 +17,7 @@ struct back {
 	struct blkif_ring_shared *ring;
 	uint32_t req_cons, rsp_prod;
 	bool hold, keep_mapped, bad_flush;
+	bool persistent; /* what it has mapped stays mapped */
 	unsigned requests, indirect, bad, signals;
 	int status; /* of the next answers */
 	uint8_t *data;
@@ -38,6 +39,8 @@ static struct fake {
 	struct back back[DISKS];
 	unsigned notified[32], sends;
 } f;
+
+static bool offer_persistent;
 
 static void set_back(unsigned vdev, const char *key, const char *value)
 {
@@ -61,7 +64,7 @@ static int rw(struct back *b, const struct blkif_seg *seg, unsigned n, uint64_t 
 
 	for (unsigned i = 0; i < n; i++) {
 		unsigned sectors = seg[i].last - seg[i].first + 1u;
-		uint8_t *p = map(seg[i].gref, !write);
+		uint8_t *p = map(seg[i].gref, !write || b->persistent);
 
 		assert_true(seg[i].first <= seg[i].last && seg[i].last < 8);
 		if (!p || sector > SECTORS || sectors > SECTORS - sector)
@@ -73,7 +76,7 @@ static int rw(struct back *b, const struct blkif_seg *seg, unsigned n, uint64_t 
 		       sectors * 512);
 		sector += sectors;
 	}
-	for (unsigned i = 0; i < n && !b->keep_mapped; i++)
+	for (unsigned i = 0; i < n && !b->keep_mapped && !b->persistent; i++)
 		unmap(seg[i].gref);
 	return status;
 }
@@ -95,13 +98,14 @@ static void back_run(struct back *b)
 			a.status = (int16_t)rw(b, r.u.seg, r.n_seg, r.sector, r.op == BLKIF_WRITE);
 			break;
 		case BLKIF_INDIRECT: {
-			uint8_t *p = map(r.u.indirect.gref[0], false);
+			uint8_t *p = map(r.u.indirect.gref[0], b->persistent);
 
 			assert_in_range(r.handle, BLKIF_MAX_SEGS + 1, XEN_BLK_SEGS);
 			b->indirect++;
 			a.status = (int16_t)rw(b, (struct blkif_seg *)p, r.handle, r.sector,
 					       r.n_seg == BLKIF_WRITE);
-			unmap(r.u.indirect.gref[0]);
+			if (!b->persistent)
+				unmap(r.u.indirect.gref[0]);
 			break;
 		}
 		case BLKIF_FLUSH:
@@ -129,6 +133,10 @@ static void back_connect(struct back *b)
 	assert_true(atoi(front(b->vdev, "event-channel")) >= 100);
 	b->ring = (void *)map((uint32_t)atoi(front(b->vdev, "ring-ref")), true);
 	b->req_cons = b->rsp_prod = 0;
+	b->persistent = offer_persistent && atoi(front(b->vdev, "feature-persistent"));
+	assert_int_equal(b->persistent, offer_persistent);
+	if (offer_persistent) /* not before: as Linux's does it */
+		set_back(b->vdev, "feature-persistent", "1");
 	set_back(b->vdev, "state", "4");
 }
 
@@ -363,14 +371,17 @@ static int run(uint8_t op, uint64_t sector, uint32_t n, uint64_t gpa, uint32_t p
 	return j.err;
 }
 
-/* Only the ring and the pages of ours can be reached. */
+/* Only the ring and the pages of ours can be reached: all of them, and in the firmware's memory. */
 static void assert_quiet(void)
 {
 	unsigned n = 0;
 
 	for (unsigned i = 0; i < x.n_taken; i++)
-		n += x.grant[i].flags != 0;
-	assert_int_equal(n, 1 + 2 * XEN_BLK_SLOTS);
+		if (x.grant[i].flags) {
+			assert_true(x.grant[i].frame >= PRIV / XEN_PAGE);
+			n++;
+		}
+	assert_int_equal(n, XEN_BLK_BYTES / XEN_PAGE);
 }
 
 static void test_init(void **state)
@@ -391,7 +402,8 @@ static void test_init(void **state)
 	assert_int_equal(xen_blk_ide_vdev(3), 5696);
 	/* No such disk: costs nothing. */
 	size_t used = fx.used;
-	assert_int_equal(xen_blk_init(&disk[1], &x, 832, 1), 1);
+	assert_true(xen_blk_there(&x, 768));
+	assert_false(xen_blk_there(&x, 832));
 	assert_int_equal(fx.used, used);
 	set("dir", "a bc def");
 	assert_true(xen_store_list(&x, "dir", text));
@@ -543,7 +555,7 @@ static void test_async(void **state)
 	job_init(&more, BLK_READ, 0, 1, 0x10000, 512);
 	j[0].then = &more;
 	xen_blk_service(&disk[0]);
-	assert_int_equal(f.back[0].ring->req_prod, XEN_BLK_SLOTS);
+	assert_int_equal(f.back[0].ring->req_prod, offer_persistent ? 1 : XEN_BLK_SLOTS);
 	assert_int_equal(f.notified[0], 1);
 	assert_int_equal(f.back[0].ring->rsp_event, 1);
 	f.back[0].hold = false;
@@ -611,7 +623,8 @@ static void hostile(unsigned how)
 
 static void test_hostile(void **state)
 {
-	for (unsigned how = 0; how < 7; how++)
+	/* With persistent grants all pages stay mapped. */
+	for (unsigned how = 0; how < (offer_persistent ? 6u : 7u); how++)
 		hostile(how);
 }
 
@@ -691,11 +704,12 @@ static void test_no_disk(void **state)
 	assert_int_equal(xen_blk_init(&disk[0], &x, 768, 0), -1);
 	assert_non_null(strstr(fx.last_log, "does not connect"));
 	stop();
-	for (unsigned left = 0; left < 18; left++) {
+	for (unsigned left = 0; left < XEN_BLK_BYTES / XEN_PAGE + 2; left++) {
 		start();
 		assert_int_equal(xen_init(&x, &f.env), 0);
 		fx.used = RAM - left * XEN_PAGE;
-		assert_int_equal(xen_blk_init(&disk[0], &x, 768, 0), left < 17 ? -1 : 0);
+		assert_int_equal(xen_blk_init(&disk[0], &x, 768, 0),
+				 left < XEN_BLK_BYTES / XEN_PAGE ? -1 : 0);
 		stop();
 	}
 }
@@ -1053,8 +1067,16 @@ static void test_liars(void **state)
 	assert_in_range(gone, 50, 200);
 }
 
+static int offer(void **state)
+{
+	offer_persistent = true;
+	return 0;
+}
+
 int main(void)
 {
+	int failed;
+
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_init),          cmocka_unit_test(test_shapes),
 		cmocka_unit_test(test_other_ops),     cmocka_unit_test(test_features),
@@ -1066,5 +1088,6 @@ int main(void)
 		cmocka_unit_test(test_liars),         cmocka_unit_test(test_watch),
 	};
 
-	return cmocka_run_group_tests(tests, NULL, NULL);
+	failed = cmocka_run_group_tests_name("grants that end", tests, NULL, NULL);
+	return failed + cmocka_run_group_tests_name("persistent grants", tests, offer, NULL);
 }
