@@ -1,8 +1,9 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: BSD-2-Clause
-"""Disk reads on Xen, in the lab's dom0: through the firmware's IDE (also without fast ranges), the guest's own
-xen-blkfront, IDE of QEMU in dom0, and in dom0 itself, each from a file of the same kind. They take turns, and who has
-none is paused. tests/xen/run.sh --times runs it.
+"""Disk reads on Xen, in the lab's dom0: through the firmware's IDE (also without fast ranges, and without persistent
+grants), the guest's own xen-blkfront, IDE of QEMU in dom0, and in dom0 itself, each from a file of the same kind. They
+take turns, short ones since the host's speed changes from minute to minute, and who has none is paused.
+tests/xen/run.sh --times runs it.
 
   bench.py [READS [MIB [PASSES]]]
 
@@ -19,7 +20,7 @@ sys.dont_write_bytecode = True
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 from guests import MIB, Context, check, output, vm  # noqa: E402
 
-READS, MIBS, PASSES = (int(a) for a in (sys.argv[1:] + ["300", "16", "5"][len(sys.argv) - 1:]))
+READS, MIBS, PASSES = (int(a) for a in (sys.argv[1:] + ["50", "2", "20"][len(sys.argv) - 1:]))
 
 
 class VcpuInfo(ctypes.Structure):
@@ -28,21 +29,28 @@ class VcpuInfo(ctypes.Structure):
                 ("running", ctypes.c_uint8), ("cpu_time", ctypes.c_uint64), ("cpu", ctypes.c_uint32)]
 
 
-class Clock:
-    """CPU time of domains with one vCPU, in ns."""
+class Control:
+    """libxenctrl: xl takes longer than a turn."""
 
     def __init__(self):
         self.lib = ctypes.CDLL("libxenctrl.so.4.17")
         self.lib.xc_interface_open.restype = ctypes.c_void_p
         self.xc = ctypes.c_void_p(self.lib.xc_interface_open(None, None, 0))
 
-    def of(self, domid):
+    def cpu_time(self, domid):
+        """Of a domain with one vCPU, in ns."""
         info = VcpuInfo()
         check(not self.lib.xc_vcpu_getinfo(self.xc, domid, 0, ctypes.byref(info)), "no CPU time to be had")
         return info.cpu_time
 
+    def pause(self, domid):
+        check(not self.lib.xc_domain_pause(self.xc, domid), f"domain {domid} can't be paused")
 
-clock = Clock()
+    def unpause(self, domid):
+        check(not self.lib.xc_domain_unpause(self.xc, domid), f"domain {domid} can't be unpaused")
+
+
+xc = Control()
 
 
 def report(who, kind, line, domain, dom0):
@@ -59,20 +67,21 @@ def report(who, kind, line, domain, dom0):
 
 def guest(m, who):
     """Follows xenlat in a domain: paused wherever it yields, a turn between that and the next. who: of each disk."""
+    domid = 0
     for _ in range(PASSES):
         m.expect(r"XENLAT turn[\r\n]", 240)
-        output("xl", "pause", m.name)
+        domid = domid or m.domid()
+        xc.pause(domid)
         yield
-        output("xl", "unpause", m.name)
-        domid = m.domid()
+        xc.unpause(domid)
         for _ in range(2 * len(who)):
             at = m.expect(r"XENLAT (\w+) (\w+)[\r\n]", 60)
             # Its reads begin 0.2 s after START, and after END it sleeps.
             m.expect(r"READLAT START", 60)
-            before = clock.of(domid), clock.of(0)
+            before = xc.cpu_time(domid), xc.cpu_time(0)
             end = m.expect(r"READLAT END ([^\r\n]*)[\r\n]", 300)
-            report(who[at[1].decode()], at[2].decode(), end[1].decode(), clock.of(domid) - before[0],
-                   clock.of(0) - before[1])
+            report(who[at[1].decode()], at[2].decode(), end[1].decode(), xc.cpu_time(domid) - before[0],
+                   xc.cpu_time(0) - before[1])
     m.expect(r"SIO-TEST xenlat: PASS", 60)
     m.wait(60)
 
@@ -101,6 +110,23 @@ def nofast(t):
     yield from guest(m, {"sda": "nofast"})
 
 
+def mapped(t):
+    """With a back end that does not keep pages mapped, as those of user space don't."""
+    switch = "/sys/module/xen_blkback/parameters/feature_persistent"
+    with open(switch, "w") as f:
+        f.write("N")
+    try:
+        m = t.boot("xenlat", [READS, MIBS, PASSES, "sda"], [image(t, "mapped")], append=PAUSED, words="xen",
+                   label="mapped")
+        turns = guest(m, {"sda": "mapped"})
+        next(turns)
+    finally:
+        with open(switch, "w") as f:
+            f.write("Y")
+    yield
+    yield from turns
+
+
 def qemu(t):
     m = t.boot_qemu("xenlat", [READS, MIBS, PASSES, "sda"], [image(t, "qemu")], label="qemu", append=PAUSED)
     yield from guest(m, {"sda": "qemu"})
@@ -115,9 +141,9 @@ def dom0(t):
         for kind, args in (("random", ["--count", READS]), ("sequential", ["--seq", "read", "--mb", MIBS])):
             with subprocess.Popen([program, *map(str, args), device], stdout=subprocess.PIPE, text=True) as p:
                 p.stdout.readline()
-                before = clock.of(0)
+                before = xc.cpu_time(0)
                 line = p.stdout.readline()
-                report("dom0", kind, line, 0, clock.of(0) - before)
+                report("dom0", kind, line, 0, xc.cpu_time(0) - before)
     output("losetup", "-d", device)
 
 
@@ -126,7 +152,7 @@ def main():
     os.makedirs(logs, exist_ok=True)
     t = Context("bench", "/scratch/xen-bench", logs)
     bad = 0
-    parts = {part.__name__: part(t) for part in (firmware, nofast, qemu, dom0)}
+    parts = {part.__name__: part(t) for part in (firmware, nofast, mapped, qemu, dom0)}
     while parts:
         for name, part in list(parts.items()):
             try:

@@ -93,7 +93,7 @@ if [ -n "$times" ]; then
 			lab --$v --timeout 200 "$root/tests/xen/dom0.sh" "$kernel" "${names[@]}"
 		done
 	done | tee -a "$out"
-	lab --release --timeout 500 /usr/bin/python3 -B "$root/tests/xen/bench.py" | tee -a "$out"
+	lab --release --timeout 1200 /usr/bin/python3 -B "$root/tests/xen/bench.py" | tee -a "$out"
 	/usr/bin/python3 -B "$root/tests/xen/table.py" "$out" | tee "$xen_dir/bench.md"
 else
 	lab "--$variant" --timeout 900 "$root/tests/xen/dom0.sh" "$kernel" "${tests[@]}" | tee -a "$out"

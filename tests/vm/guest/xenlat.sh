@@ -1,7 +1,7 @@
 #!/bin/sh
 # xenlat N MIB PASSES DISK...: PASSES times, on each DISK, N random reads and MIB in sequence with readlat; xvda is
 # xen-blkfront's. For tests/xen/bench.py, which looks at the clocks between readlat's START and END, and between
-# passes lets others have their turn: it has 3 s to pause the domain.
+# passes lets others have their turn: it has 2 s to pause the domain.
 count=$1 mib=$2 passes=$3
 shift 3
 case "$*" in
@@ -16,7 +16,7 @@ for d; do
 done
 for seed in $(seq $passes); do
 	echo "XENLAT turn"
-	sleep 3
+	sleep 2
 	for d; do
 		echo "XENLAT $d random"
 		/tests/readlat --count $count --seed $seed /dev/$d || exit 1
