@@ -20,7 +20,7 @@ sys.dont_write_bytecode = True
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 from guests import MIB, Context, check, output, vm  # noqa: E402
 
-READS, MIBS, PASSES = (int(a) for a in (sys.argv[1:] + ["50", "2", "20"][len(sys.argv) - 1:]))
+READS, MIBS, PASSES = (int(a) for a in (sys.argv[1:] + ["100", "8", "8"][len(sys.argv) - 1:]))
 
 
 class VcpuInfo(ctypes.Structure):
