@@ -48,10 +48,13 @@ for test in "$@"; do
 		truncate -s 8M /tmp/hda.img
 		losetup /dev/loop7 /tmp/hda.img
 		disk='disk = [ "format=raw,vdev=hda,access=rw,target=/dev/loop7" ]'
+		modprobe xen-blkback
+		persistent=$([ "$name" = blkfront-mapped ] && echo 0 || echo 1)
+		echo "$persistent" >/sys/module/xen_blkback/parameters/feature_persistent
 		;;
 	esac
 	case $name in
-	blkfront)
+	blkfront | blkfront-mapped)
 		how='type = "pvh"
 		kernel = "'${kernel%.elf}-blkfront.elf'"'
 		;;
@@ -127,6 +130,7 @@ for test in "$@"; do
 		losetup -d /dev/loop7 2>/dev/null # (xl's script has done it already)
 		sync
 		check_pattern /tmp/hda.img || ok=no
+		[ "$name" = blkfront-save ] || grep -q "persistent $persistent" <<<"$log" || ok=no
 	fi
 	! grep -qE 'Assertion|BUG|FATAL|panic|WARNING' <<<"$log" || ok=no
 	if [ $ok = yes ] && [ -z "$late" ]; then

@@ -16,7 +16,8 @@ xen_dir=${SIO_XEN:-$root/build/xen}
 
 variant=debug times=
 tests=(
-	without=end all=end hvm=end save=end flood=end slot-page-gone=end blkfront=end blkfront-save=end
+	without=end all=end hvm=end save=end flood=end slot-page-gone=end blkfront=end blkfront-mapped=end
+	blkfront-save=end
 	entry-no-ram=crash slots-no-ram=crash slots-unaligned=crash shared-no-ram=crash
 	return-without-setup=crash return-without-entry=crash entry-garbage=crash
 	nested-port=crash nested-memory=crash jump-nowhere=crash guest-overwrites-firmware=crash
