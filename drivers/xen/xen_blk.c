@@ -56,7 +56,8 @@ static int submit(struct blk *blk, struct blk_req *r)
 	return 0;
 }
 
-/* Copies n bytes between the request's data, from *c on, and buf.  False: there is no memory, or no data, there. */
+/* Copies n bytes between the request's data, from *c on, and buf; buf NULL: goes over them.  False: there is no
+ * memory, or no data, there. */
 static bool move(struct xen_blk *b, const struct blk_req *r, struct xen_blk_cursor *c, uint8_t *buf,
 		 uint32_t n, bool to_guest)
 {
@@ -74,32 +75,15 @@ static bool move(struct xen_blk *b, const struct blk_req *r, struct xen_blk_curs
 			continue;
 		}
 		part = part < n ? part : n;
-		p = b->x->env->at(b->x->env->ctx, s->addr.raw + c->off, part);
-		if (!p)
-			return false;
-		memcpy(to_guest ? p : buf, to_guest ? buf : p, part);
-		buf += part;
+		if (buf) {
+			p = b->x->env->at(b->x->env->ctx, s->addr.raw + c->off, part);
+			if (!p)
+				return false;
+			memcpy(to_guest ? p : buf, to_guest ? buf : p, part);
+			buf += part;
+		}
 		c->off += part;
 		n -= part;
-	}
-	return true;
-}
-
-/* Goes over n bytes of the request's data.  False: there are fewer. */
-static bool skip(const struct blk_req *r, struct xen_blk_cursor *c, uint32_t n)
-{
-	while (n) {
-		uint32_t part;
-
-		if (c->seg >= r->n_seg)
-			return false;
-		part = r->seg[c->seg].len - c->off;
-		if (part > n) {
-			c->off += n;
-			return true;
-		}
-		n -= part;
-		*c = (struct xen_blk_cursor){ .seg = c->seg + 1 };
 	}
 	return true;
 }
@@ -125,9 +109,8 @@ static int describe_copy(struct xen_blk *b, const struct xen_blk_req *q, unsigne
 		.gref = xen_ref(b->x, b->grant + GRANT_OURS(page)),
 		.last = (uint8_t)(sectors - 1),
 	};
-	if (q->r->op == BLK_WRITE ?
-		    !move(b, q->r, c, our_page(b, page), sectors * BLK_SECTOR, false) :
-		    !skip(q->r, c, sectors * BLK_SECTOR))
+	if (!move(b, q->r, c, q->r->op == BLK_WRITE ? our_page(b, page) : NULL,
+		  sectors * BLK_SECTOR, false))
 		return NO_DATA;
 	return (int)sectors;
 }

@@ -99,18 +99,15 @@ static uint8_t irr(const struct i8259 *s, unsigned n)
 static int request(const struct i8259 *s, unsigned n)
 {
 	const struct chip *c = &s->state.chip[n];
-	uint8_t blocking = c->isr, bits;
+	uint8_t blocking = c->isr;
 	unsigned r, served;
 
 	if (!c->alive || c->init != READY || c->imr == 0xff)
 		return -1;
-	bits = irr(s, n) & (uint8_t)~c->imr;
-	if (!bits)
-		return -1;
 	if (c->smm)
 		blocking &= (uint8_t)~c->imr;
 	served = rank(c, blocking);
-	r = rank(c, bits);
+	r = rank(c, irr(s, n) & (uint8_t)~c->imr);
 	/* Special fully nested mode: the slave in service does not lock out its own higher requests. */
 	if (n == MASTER && c->icw4 & ICW4_SFNM && r == served && r < 8 && input(c, r) == CASCADE)
 		return CASCADE;
