@@ -74,5 +74,7 @@ void fw_heap_init(const struct sio_config *cfg); /* for a home that allocates be
 void fw_init(const struct sio_config *cfg);      /* context 0, first: checks, heap, board */
 void fw_board_init(void);                        /* board.c: wires the machine */
 void fw_request(struct sio_slot_shared *s);      /* serve.c: one request, from slot to slot */
+void fw_say_again(
+	void); /* the hypervisor has forgotten the deadline and the vector; the lock is held */
 
 #endif

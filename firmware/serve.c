@@ -99,6 +99,12 @@ static void posted(struct sio_posted *p, uint32_t n)
 	}
 }
 
+void fw_say_again(void)
+{
+	fw.timer_ns = UINT64_MAX;
+	fw.vector = VECTOR_UNKNOWN;
+}
+
 static void events(uint64_t e)
 {
 	if (e & SIO_EVENT_TIMER)

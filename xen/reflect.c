@@ -6,7 +6,7 @@
  * lies in a registered range marks the vCPU (reflect_io()).  The exit handler finishes as it does for
  * an ioreq server, and on the way back into the domain (reflect_assist()) the vCPU's contexts are
  * swapped.  RETURN marks it again, and the guest's instruction is completed as for an ioreq server.
- * The marks are acted upon before softirqs, so nobody else ever sees them.
+ * The marks (ENTER, LEAVE) are acted upon before softirqs, so nobody else ever sees them.
  */
 
 #include <xen/event.h>
@@ -25,33 +25,40 @@ struct context {
     struct cpu_user_regs regs;
     struct segment_register seg[x86_seg_idtr + 1];
     unsigned long cr[5], efer;
-    unsigned long event, error, insn_len; /* to be injected at the next entry */
+    unsigned long event[3]; /* to be injected at the next entry: as VMX has it, or SVM's EVENTINJ */
     unsigned int shadow;
 };
 
 struct reflect_vcpu {
-    bool active;         /* the firmware's context is loaded */
-    bool enter, leave;   /* marks: to be done before the next entry */
-    struct hvm_reflect_vcpu s; /* vector: for the guest to take, or SIO_XEN_NO_VECTOR */
-    unsigned long halted_rip;  /* behind the last HLT, no interrupt since */
+    enum { GUEST, ENTER, FIRMWARE, LEAVE } state; /* whose context is loaded, or a mark */
+    uint64_t events;
+    uint32_t vector;          /* for the guest to take, or SIO_XEN_NO_VECTOR */
+    unsigned long halted_rip; /* behind the last HLT, no interrupt since */
     struct timer timer, posted_timer;
 
     struct context other;
-    /* The guest's unfinished instruction, while active. */
-    ioreq_t req;
-    enum vio_completion completion;
+    /* The guest's unfinished instruction, while the firmware runs. */
+    struct vcpu_io io;
     struct hvm_vcpu_io hvio;
 
     struct sio_xen_slot_shared *slot;
     struct page_info *slot_page;
 };
 
+struct range {
+    uint64_t base, last;
+    uint32_t arg, dirties;
+};
+
 struct reflect_domain {
-    struct hvm_reflect s; /* what the domain has registered, in the form in which it is saved */
+    struct hvm_reflect s; /* as it was registered: what is saved */
     s_time_t start;
-    rwlock_t lock;        /* s.range[], channel[] */
+    rwlock_t lock;        /* range[], channel[] */
+    unsigned int nr_ranges;
+    struct range range[SIO_XEN_MAX_RANGES];
     spinlock_t posted_lock;
     uint32_t prod;        /* the domain can write shared->prod */
+    uint64_t stale;       /* words of shadow[], as long as something is posted */
     struct sio_xen_shared *shared;
     struct page_info *shared_page;
     evtchn_port_t channel[SIO_XEN_MAX_CHANNELS]; /* 0: not in use */
@@ -59,10 +66,12 @@ struct reflect_domain {
 };
 
 /* Of a range's arg: see SIO_XEN_MAP_ARG(). */
-#define SPACE(arg) ((arg) & 0xf)
-#define KIND(arg)  (((arg) >> 4) & 0xfff)
-#define WAY(arg)   (KIND(arg) & (SIO_XEN_POSTED | SIO_XEN_SHADOW))
-#define AT(arg)    ((arg) >> 16)
+#define SPACE(arg)  ((arg) & 0xf)
+#define KIND(arg)   (((arg) >> 4) & 0xf)
+#define OWN(arg)    (((arg) >> 8) & 0x3f)
+#define AT(arg)     ((arg) >> 16)
+#define NOT_IF(arg) (AT(arg) & 0xff)
+#define CARE(arg)   (AT(arg) >> 8)
 
 #define EVENT_BIT(e) (flsl(SIO_XEN_EVENT_##e) - 1)
 #define reflect_of(d) ((d)->arch.hvm.reflect)
@@ -75,12 +84,7 @@ struct reflect_domain {
 
 bool reflect_active(const struct vcpu *v)
 {
-    return v->arch.hvm.reflect && v->arch.hvm.reflect->active;
-}
-
-bool reflect_pending(const struct vcpu *v)
-{
-    return v->arch.hvm.reflect && v->arch.hvm.reflect->enter;
+    return v->arch.hvm.reflect && v->arch.hvm.reflect->state;
 }
 
 /* An event that is due keeps the guest from blocking. */
@@ -88,12 +92,12 @@ bool reflect_event_pending(const struct vcpu *v)
 {
     const struct reflect_vcpu *r = v->arch.hvm.reflect;
 
-    return r && !r->active && r->s.events;
+    return r && !r->state && r->events;
 }
 
 static void notify(struct vcpu *v, unsigned int bit)
 {
-    set_bit(bit, &v->arch.hvm.reflect->s.events);
+    set_bit(bit, &v->arch.hvm.reflect->events);
     vcpu_kick(v);
 }
 
@@ -105,15 +109,10 @@ static void cf_check timer_fn(void *data)
 /* Most have been carried out before some request by now. */
 static void cf_check posted_fn(void *data)
 {
-    const struct vcpu *v = data;
-    struct reflect_domain *rd = reflect_of(v->domain);
-    bool waits;
+    struct reflect_domain *rd = reflect_of(((const struct vcpu *)data)->domain);
 
-    spin_lock(&rd->posted_lock); /* so that who adds one sees that the timer has fired, or is seen */
-    waits = rd->prod != ACCESS_ONCE(rd->shared->cons);
-    spin_unlock(&rd->posted_lock);
-
-    if ( waits )
+    spin_barrier(&rd->posted_lock); /* who adds one sees that the timer has fired, or is seen */
+    if ( rd->prod != ACCESS_ONCE(rd->shared->cons) )
         timer_fn(data);
 }
 
@@ -129,80 +128,73 @@ static void cf_check channel_fn(struct vcpu *v, unsigned int port)
 
 /* --- ranges and requests --- */
 
-/* Of those that are POSTED, that are SHADOW, or that are neither (way: 0).  The lock is held. */
-static struct hvm_reflect_range *find_range(struct reflect_domain *rd, unsigned int space,
-                                            unsigned int way, uint64_t first, uint64_t last)
+/* Of those of one kind: POSTED, SHADOW or 0.  The lock is held. */
+static struct range *find_range(struct reflect_domain *rd, unsigned int space, unsigned int kind,
+                                uint64_t first, uint64_t last)
 {
-    unsigned int i;
+    struct range *r;
 
-    for ( i = 0; i < rd->s.nr_ranges; i++ )
-        if ( SPACE(rd->s.range[i].arg) == space && WAY(rd->s.range[i].arg) == way &&
-             rd->s.range[i].base <= last && first <= rd->s.range[i].last )
-            return &rd->s.range[i];
+    for ( r = rd->range; r < rd->range + rd->nr_ranges; r++ )
+        if ( SPACE(r->arg) == space && KIND(r->arg) == kind && r->base <= last && first <= r->last )
+            return r;
 
     return NULL;
 }
 
-static bool map_range(struct reflect_domain *rd, const struct hvm_reflect_range *n, bool map)
+static bool map_range(struct reflect_domain *rd, const struct range *n, bool map)
 {
-    uint64_t len = n->last - n->base, limit = sizeof(rd->shared->shadow);
-    struct hvm_reflect_range *r;
-    bool ok = n->base <= n->last && SPACE(n->arg) <= 1 &&
-              !(KIND(n->arg) & ~(SIO_XEN_POSTED | SIO_XEN_SHADOW | SIO_XEN_GUARDED)) &&
-              WAY(n->arg) != (SIO_XEN_POSTED | SIO_XEN_SHADOW) &&
-              (SPACE(n->arg) || n->last <= 0xffff) &&
-              (!(KIND(n->arg) & SIO_XEN_SHADOW) || (len < limit && AT(n->arg) + len < limit)) &&
-              (!(KIND(n->arg) & SIO_XEN_GUARDED) || AT(n->arg) % 8 + len < 8);
+    unsigned int space = SPACE(n->arg), kind = KIND(n->arg), at = AT(n->arg);
+    struct range *r;
+    bool ok = n->base <= n->last && space <= 1 && (space || n->last <= 0xffff) &&
+              kind <= SIO_XEN_SHADOW &&
+              (kind != SIO_XEN_SHADOW ||
+               (at < sizeof(rd->shared->shadow) && n->last - n->base < 7 - at % 8));
 
     write_lock(&rd->lock);
-    r = find_range(rd, SPACE(n->arg), WAY(n->arg), n->base, n->last);
-    ok = ok && (map ? !r && rd->s.nr_ranges < ARRAY_SIZE(rd->s.range)
+    r = find_range(rd, space, kind, n->base, n->last);
+    ok = ok && (map ? !r && rd->nr_ranges < ARRAY_SIZE(rd->range)
                     : r && r->base == n->base && r->last == n->last);
     if ( ok && map )
-        rd->s.range[rd->s.nr_ranges++] = *n;
+        rd->range[rd->nr_ranges++] = *n;
     else if ( ok )
-        *r = rd->s.range[--rd->s.nr_ranges];
+        *r = rd->range[--rd->nr_ranges];
     write_unlock(&rd->lock);
 
     return ok;
 }
 
-static bool shadow(const struct reflect_domain *rd, const struct hvm_reflect_range *r, ioreq_t *p)
+/* The word's last byte is not data: bit 63 says that the others are. */
+static bool shadow(const struct reflect_domain *rd, const struct range *r, ioreq_t *p)
 {
-    const uint8_t *s = rd->shared->shadow;
     unsigned int at = AT(r->arg) + p->addr - r->base;
-    uint64_t word;
-
-    if ( !(KIND(r->arg) & SIO_XEN_GUARDED) )
-    {
-        memcpy(&p->data, s + at, p->size);
-        return true;
-    }
+    uint64_t stale = 0, word;
 
     if ( ACCESS_ONCE(rd->prod) != ACCESS_ONCE(rd->shared->cons) )
-        return false;
+        stale = ACCESS_ONCE(rd->stale);
     smp_rmb(); /* the firmware moves cons when shadows are what they are to be */
-    word = ACCESS_ONCE(*(const uint64_t *)(s + (at & ~7u)));
-    if ( !(word >> 63) )
-        return false;
-    word >>= at % 8 * 8;
-    memcpy(&p->data, &word, p->size);
-    return true;
+    word = ACCESS_ONCE(rd->shared->shadow[at / 8]);
+    p->data = word >> at % 8 * 8;
+    return (word >> 63) && !((stale >> at / 8) & 1);
 }
 
-static bool post(struct vcpu *v, unsigned int not_if, const ioreq_t *p)
+static bool post(struct vcpu *v, const struct range *n, const ioreq_t *p)
 {
     struct reflect_vcpu *r = v->arch.hvm.reflect;
     struct reflect_domain *rd = reflect_of(v->domain);
-    bool room;
+    const struct range *s = find_range(rd, SPACE(n->arg), SIO_XEN_SHADOW, p->addr, p->addr);
+    uint64_t own = ACCESS_ONCE(rd->shared->shadow[OWN(n->arg)]);
+    uint32_t used;
 
-    if ( p->data & not_if & 0xff )
+    if ( p->data & NOT_IF(n->arg) )
         return false;
 
     spin_lock(&rd->posted_lock);
-    room = rd->prod - ACCESS_ONCE(rd->shared->cons) < SIO_XEN_MAX_POSTED;
-    if ( room )
+    used = rd->prod - ACCESS_ONCE(rd->shared->cons);
+    if ( used < SIO_XEN_MAX_POSTED )
     {
+        rd->stale = (used ? rd->stale : 0) | (s ? 1ull << AT(s->arg) / 8 : 0);
+        if ( !(own >> 63) || ((p->data ^ own) & CARE(n->arg)) )
+            rd->stale |= n->dirties;
         rd->shared->posted[rd->prod % SIO_XEN_MAX_POSTED] = (struct sio_xen_posted){
             p->addr, p->data, p->type == IOREQ_TYPE_COPY, p->size };
         smp_wmb(); /* the firmware reads prod, then the entry */
@@ -212,7 +204,7 @@ static bool post(struct vcpu *v, unsigned int not_if, const ioreq_t *p)
     }
     spin_unlock(&rd->posted_lock);
 
-    return room;
+    return used < SIO_XEN_MAX_POSTED;
 }
 
 static void write_request(struct vcpu *v, const ioreq_t *p, unsigned int kind)
@@ -224,9 +216,9 @@ static void write_request(struct vcpu *v, const ioreq_t *p, unsigned int kind)
         .flags = (p->data_is_ptr ? SIO_XEN_REQ_PTR : 0) | (p->df ? SIO_XEN_REQ_DOWN : 0),
         .addr = p->addr, .data = p->data,
         .now_ns = NOW() - reflect_of(v->domain)->start,
-        .events = xchg(&r->s.events, 0),
+        .events = xchg(&r->events, 0),
     };
-    r->enter = true;
+    r->state = ENTER;
 }
 
 /*
@@ -239,32 +231,31 @@ int reflect_io(ioreq_t *p)
     struct vcpu_io *vio = &v->io;
     struct reflect_vcpu *r = v->arch.hvm.reflect;
     struct reflect_domain *rd = reflect_of(v->domain);
-    const struct hvm_reflect_range *hit;
-    struct hvm_reflect_range range;
+    const struct range *hit;
     unsigned int space = p->type == IOREQ_TYPE_COPY;
-    unsigned int way = p->dir == IOREQ_WRITE ? SIO_XEN_POSTED : SIO_XEN_SHADOW;
-    bool single = p->count == 1 && !p->data_is_ptr;
+    unsigned int fast = p->dir == IOREQ_WRITE ? SIO_XEN_POSTED : SIO_XEN_SHADOW;
+    bool done;
 
     if ( likely(!r) )
         return X86EMUL_UNHANDLEABLE;
 
     read_lock(&rd->lock);
-    hit = find_range(rd, space, way, p->addr, p->addr) ?:
-          find_range(rd, space, 0, p->addr, p->addr) ?:
-          find_range(rd, space, way ^ (SIO_XEN_POSTED | SIO_XEN_SHADOW), p->addr, p->addr);
-    if ( hit )
-        range = *hit;
+    hit = find_range(rd, space, fast, p->addr, p->addr);
+    done = hit && !r->state && p->count == 1 && !p->data_is_ptr &&
+           p->addr + p->size - 1 <= hit->last &&
+           (fast == SIO_XEN_POSTED ? post(v, hit, p) : shadow(rd, hit, p));
+    if ( !done )
+        hit = find_range(rd, space, 0, p->addr, p->addr);
     read_unlock(&rd->lock);
+
     if ( !hit )
         return X86EMUL_UNHANDLEABLE;
-
-    if ( r->active )
+    if ( r->state )
         return fault("the firmware touched %s %#lx", space ? "memory" : "port", p->addr) ?:
                X86EMUL_UNHANDLEABLE;
 
     vio->req.state = STATE_IOREQ_NONE;
-    if ( single && WAY(range.arg) == way && p->addr + p->size - 1 <= range.last &&
-         (p->dir == IOREQ_WRITE ? post(v, AT(range.arg), p) : shadow(rd, &range, p)) )
+    if ( done )
         return X86EMUL_OKAY;
 
     /* As for an ioreq server: nothing begins while the domain is suspended. */
@@ -279,28 +270,10 @@ int reflect_io(ioreq_t *p)
 
 /* --- the switch --- */
 
-static void firmware_context(const struct vcpu *v, struct reflect_vcpu *r)
-{
-    struct context *c = &r->other;
-    const struct hvm_reflect *s = &reflect_of(v->domain)->s;
-    unsigned int i;
-
-    *c = (struct context){ .cr = { X86_CR0_PE | X86_CR0_ET } };
-    c->regs.rip = s->entry;
-    c->regs.rflags = X86_EFLAGS_MBS;
-    c->regs.rax = SIO_XEN_ENTRY_MAGIC;
-    c->regs.rbx = s->slots + v->vcpu_id * PAGE_SIZE;
-    c->regs.rcx = v->vcpu_id;
-    c->regs.rdx = s->shared;
-    for ( i = 0; i <= x86_seg_gs; i++ )
-        c->seg[i] = (struct segment_register){ .attr = 0xc93, .limit = ~0u };
-    c->seg[x86_seg_cs].attr = 0xc9b;
-    c->seg[x86_seg_tr].attr = 0x8b;
-    c->seg[x86_seg_tr].limit = 0xffff;
-}
-
 static void swap_context(struct vcpu *v, struct context *c)
 {
+    static const unsigned int event[] = {
+        VM_ENTRY_INTR_INFO, VM_ENTRY_EXCEPTION_ERROR_CODE, VM_ENTRY_INSTRUCTION_LEN };
     struct vmcb_struct *vmcb = v->arch.hvm.svm.vmcb;
     struct context old = {
         .regs = *guest_cpu_user_regs(),
@@ -313,19 +286,15 @@ static void swap_context(struct vcpu *v, struct context *c)
     for ( i = 0; i < ARRAY_SIZE(old.seg); i++ )
         hvm_get_segment_register(v, i, &old.seg[i]);
 
-    if ( cpu_has_vmx )
+    for ( i = 0; cpu_has_vmx && i < ARRAY_SIZE(event); i++ )
     {
-        __vmread(VM_ENTRY_INTR_INFO, &old.event);
-        __vmread(VM_ENTRY_EXCEPTION_ERROR_CODE, &old.error);
-        __vmread(VM_ENTRY_INSTRUCTION_LEN, &old.insn_len);
-        __vmwrite(VM_ENTRY_INTR_INFO, c->event);
-        __vmwrite(VM_ENTRY_EXCEPTION_ERROR_CODE, c->error);
-        __vmwrite(VM_ENTRY_INSTRUCTION_LEN, c->insn_len);
+        __vmread(event[i], &old.event[i]);
+        __vmwrite(event[i], c->event[i]);
     }
-    else
+    if ( cpu_has_svm )
     {
-        old.event = vmcb->event_inj.raw;
-        vmcb->event_inj.raw = c->event;
+        old.event[0] = vmcb->event_inj.raw;
+        vmcb->event_inj.raw = c->event[0];
         old.cr[2] = vmcb_get_cr2(vmcb); /* guest_cr[2] is not kept up to date */
     }
 
@@ -347,23 +316,22 @@ static void swap_context(struct vcpu *v, struct context *c)
 static void leave(struct vcpu *v, struct reflect_vcpu *r)
 {
     bool forward = xchg(&r->slot->flags, 0) & SIO_XEN_FORWARD;
+    enum vio_completion completion = r->io.completion;
     struct ioreq_server *s;
-    ioreq_t p = r->req;
     struct vcpu *w;
 
     hvmemul_cancel(v);
     swap_context(v, &r->other);
-    v->io.req = p;
-    v->io.completion = r->completion;
+    v->io = r->io;
     v->arch.hvm.hvm_io = r->hvio;
-    r->leave = r->active = false;
+    r->state = GUEST;
 
     /* INIT and SIPI that found us in the firmware are tried again. */
     for_each_vcpu ( v->domain, w )
         if ( vcpu_vlapic(w)->init_sipi.icr )
             tasklet_schedule(&vcpu_vlapic(w)->init_sipi.tasklet);
 
-    if ( p.state != STATE_IOREQ_READY ) /* it was an event */
+    if ( v->io.req.state != STATE_IOREQ_READY ) /* it was an event */
     {
         vcpu_end_shutdown_deferral(v);
         if ( guest_cpu_user_regs()->rip == r->halted_rip )
@@ -372,11 +340,11 @@ static void leave(struct vcpu *v, struct reflect_vcpu *r)
     }
 
     /* What an instruction to be emulated again has read so far is read again. */
-    if ( r->completion == VIO_mmio_completion || r->completion == VIO_realmode_completion )
+    if ( completion == VIO_mmio_completion || completion == VIO_realmode_completion )
         hvmemul_cache_restore(v, 0);
 
-    if ( forward && (s = ioreq_server_select(v->domain, &p)) != NULL &&
-         ioreq_send(s, &p, false) == X86EMUL_RETRY )
+    if ( forward && (s = ioreq_server_select(v->domain, &r->io.req)) != NULL &&
+         ioreq_send(s, &r->io.req, false) == X86EMUL_RETRY )
         return; /* hvm_do_resume() completes it */
 
     v->io.req.data = forward ? ~0ul : ACCESS_ONCE(r->slot->answer);
@@ -391,38 +359,30 @@ bool reflect_assist(struct vcpu *v)
 {
     struct reflect_vcpu *r = v->arch.hvm.reflect;
 
-    if ( r->leave )
-        leave(v, r); /* may set enter: an instruction can do several accesses */
+    if ( r->state == LEAVE )
+        leave(v, r); /* an instruction can do several accesses: may end in ENTER */
 
-    if ( !r->active && !r->enter && r->s.events &&
+    if ( r->state == GUEST && r->events &&
          v->io.req.state == STATE_IOREQ_NONE && vcpu_start_shutdown_deferral(v) )
         write_request(v, &(ioreq_t){ .dir = IOREQ_READ }, SIO_XEN_REQ_EVENT);
 
-    if ( r->enter )
+    if ( r->state == ENTER )
     {
-        r->req = v->io.req;
-        r->completion = v->io.completion;
+        r->io = v->io;
         r->hvio = v->arch.hvm.hvm_io;
         hvmemul_cancel(v);
         swap_context(v, &r->other);
-        r->enter = false;
-        r->active = true;
+        r->state = FIRMWARE;
     }
 
-    return r->active;
-}
-
-bool reflect_triple_fault(struct vcpu *v)
-{
-    return reflect_active(v) &&
-           !fault("triple fault of the firmware at %#lx", guest_cpu_user_regs()->rip);
+    return r->state != GUEST;
 }
 
 /* --- interrupts --- */
 
 int reflect_vector(const struct vcpu *v)
 {
-    return v->arch.hvm.reflect ? (int)v->arch.hvm.reflect->s.vector : -1;
+    return v->arch.hvm.reflect ? (int)v->arch.hvm.reflect->vector : -1;
 }
 
 void reflect_ack(struct vcpu *v, int vector)
@@ -431,16 +391,16 @@ void reflect_ack(struct vcpu *v, int vector)
 
     if ( r )
         r->halted_rip = ~0ul;
-    if ( r && vector >= 0 && cmpxchg(&r->s.vector, vector, SIO_XEN_NO_VECTOR) == vector && r->s.tell_taken )
+    if ( r && vector >= 0 && cmpxchg(&r->vector, vector, SIO_XEN_NO_VECTOR) == vector )
     {
         r->slot->taken = vector;
-        set_bit(EVENT_BIT(TAKEN), &r->s.events);
+        set_bit(EVENT_BIT(TAKEN), &r->events);
     }
 }
 
 void reflect_halt(struct vcpu *v)
 {
-    if ( v->arch.hvm.reflect && !v->arch.hvm.reflect->active )
+    if ( v->arch.hvm.reflect && !v->arch.hvm.reflect->state )
         v->arch.hvm.reflect->halted_rip = guest_cpu_user_regs()->rip;
 }
 
@@ -453,13 +413,13 @@ bool reflect_eoi(struct vcpu *v, uint8_t vector)
         return false;
 
     r->slot->eoi = vector;
-    set_bit(EVENT_BIT(EOI), &r->s.events);
+    set_bit(EVENT_BIT(EOI), &r->events);
     return true;
 }
 
 bool reflect_hides_xen(const struct vcpu *v)
 {
-    return v->arch.hvm.reflect && !v->arch.hvm.reflect->active &&
+    return v->arch.hvm.reflect && !v->arch.hvm.reflect->state &&
            (reflect_of(v->domain)->s.flags &
             (hvm_paging_enabled(v) ? SIO_XEN_HIDE : SIO_XEN_HIDE | SIO_XEN_HIDE_UNPAGED));
 }
@@ -470,9 +430,9 @@ static bool do_op(struct vcpu *v, const struct sio_xen_op *op, uint64_t *out)
 {
     struct domain *d = v->domain;
     struct vcpu *w;
-    struct reflect_vcpu *r = v->arch.hvm.reflect, *t;
+    struct reflect_vcpu *r = v->arch.hvm.reflect;
     struct reflect_domain *rd = reflect_of(d);
-    struct hvm_reflect_range range = { op->a, op->a + op->b - 1, op->arg };
+    struct range range = { op->a, op->a + (uint32_t)op->b - 1, op->arg, op->b >> 32 };
     unsigned int n = array_index_nospec(op->arg, SIO_XEN_MAX_CHANNELS);
     int port;
 
@@ -495,40 +455,32 @@ static bool do_op(struct vcpu *v, const struct sio_xen_op *op, uint64_t *out)
         return map_range(rd, &range, op->code == SIO_XEN_OP_MAP);
 
     case SIO_XEN_OP_TIMER:
-        r->s.deadline = min_t(uint64_t, op->a, STIME_MAX / 2);
-        op->a ? set_timer(&r->timer, rd->start + r->s.deadline) : stop_timer(&r->timer);
+        op->a ? set_timer(&r->timer, rd->start + min_t(uint64_t, op->a, STIME_MAX / 2))
+              : stop_timer(&r->timer);
         return true;
 
     case SIO_XEN_OP_VECTOR:
         w = op->a < d->max_vcpus ? domain_vcpu(d, op->a) : NULL;
         if ( !w || (op->arg > 0xff && op->arg != SIO_XEN_NO_VECTOR) )
             return false;
-        t = w->arch.hvm.reflect;
-        t->s.tell_taken = op->b & 1;
-        smp_wmb(); /* whoever takes the vector sees tell_taken */
-        ACCESS_ONCE(t->s.vector) = op->arg;
-        if ( w != v )
-            vcpu_kick(w);
+        ACCESS_ONCE(w->arch.hvm.reflect->vector) = op->arg;
+        vcpu_kick(w);
         return true;
 
-    case SIO_XEN_OP_CHANNEL:
-        if ( op->arg != n || rd->channel[n] || op->a != (domid_t)op->a )
+    case SIO_XEN_OP_CHANNEL ... SIO_XEN_OP_NOTIFY:
+        if ( op->arg != n )
             return false;
-        port = alloc_unbound_xen_event_channel(d, v->vcpu_id, op->a, channel_fn);
-        if ( port > 0 && cmpxchg(&rd->channel[n], 0, port) )
-        {
-            free_xen_event_channel(d, port);
-            return false;
-        }
-        *out = port;
-        return port > 0;
-
-    case SIO_XEN_OP_CLOSE:
-    case SIO_XEN_OP_NOTIFY:
         /* Exclusive: a port that has been closed can be one of the guest's own. */
         write_lock(&rd->lock);
-        port = op->arg == n ? rd->channel[n] : 0;
-        if ( port && op->code == SIO_XEN_OP_NOTIFY )
+        port = rd->channel[n];
+        if ( op->code == SIO_XEN_OP_CHANNEL )
+        {
+            port = port || op->a != (domid_t)op->a ? 0 :
+                   alloc_unbound_xen_event_channel(d, v->vcpu_id, op->a, channel_fn);
+            if ( port > 0 )
+                *out = rd->channel[n] = port;
+        }
+        else if ( port && op->code == SIO_XEN_OP_NOTIFY )
             notify_via_xen_event_channel(d, port);
         else if ( port )
         {
@@ -536,7 +488,7 @@ static bool do_op(struct vcpu *v, const struct sio_xen_op *op, uint64_t *out)
             free_xen_event_channel(d, port);
         }
         write_unlock(&rd->lock);
-        return port;
+        return port > 0;
 
     case SIO_XEN_OP_WAKE:
         w = domain_vcpu(d, op->arg);
@@ -573,60 +525,59 @@ static int setup(struct domain *d, const struct hvm_reflect *s)
 {
     struct reflect_domain *rd;
     struct vcpu *v;
-    p2m_type_t t;
-    int rc;
 
     if ( s->version != SIO_XEN_VERSION || (s->slots | s->shared) & ~PAGE_MASK )
         return -EINVAL;
     if ( !paging_mode_hap(d) || nestedhvm_enabled(d) )
         return -EOPNOTSUPP;
 
-    get_gfn_query_unlocked(d, PFN_DOWN(s->entry), &t);
-    if ( !p2m_is_ram(t) )
-        return -EINVAL;
-
-    domain_lock(d);
-    rd = reflect_of(d) ? NULL : xzalloc_flex_struct(struct reflect_domain, vcpu, d->max_vcpus);
+    rd = xzalloc_flex_struct(struct reflect_domain, vcpu, d->max_vcpus);
     if ( !rd )
-    {
-        rc = reflect_of(d) ? -EEXIST : -ENOMEM;
-        goto out;
-    }
-
+        return -ENOMEM;
     rd->s = *s;
-    rd->s.nr_ranges = 0;
     rd->start = NOW() - s->now_ns;
     rwlock_init(&rd->lock);
     spin_lock_init(&rd->posted_lock);
-    reflect_of(d) = rd; /* from here on released with the domain, whatever fails */
-    rc = prepare_ring_for_helper(d, PFN_DOWN(s->shared), &rd->shared_page,
-                                 (void **)&rd->shared);
-    rd->prod = rc ? 0 : rd->shared->prod;
+    if ( cmpxchgptr(&reflect_of(d), NULL, rd) )
+    {
+        xfree(rd);
+        return -EEXIST;
+    }
+
+    /* From here on it is released with the domain, whatever fails. */
+    if ( prepare_ring_for_helper(d, PFN_DOWN(s->shared), &rd->shared_page,
+                                 (void **)&rd->shared) )
+        return -EINVAL;
+    rd->prod = rd->shared->prod;
 
     for_each_vcpu ( d, v )
     {
         struct reflect_vcpu *r = &rd->vcpu[v->vcpu_id];
 
-        rc = rc ?: prepare_ring_for_helper(d, PFN_DOWN(s->slots) + v->vcpu_id,
-                                           &r->slot_page, (void **)&r->slot);
-        if ( rc )
-            break;
+        if ( prepare_ring_for_helper(d, PFN_DOWN(s->slots) + v->vcpu_id, &r->slot_page,
+                                     (void **)&r->slot) )
+            return -EINVAL;
         init_timer(&r->timer, timer_fn, v, v->processor);
         init_timer(&r->posted_timer, posted_fn, v, v->processor);
-        r->s.vector = SIO_XEN_NO_VECTOR;
+        r->vector = SIO_XEN_NO_VECTOR;
         r->halted_rip = ~0ul;
-        firmware_context(v, r);
+        r->other = (struct context){
+            .regs = { .rip = s->entry, .rflags = X86_EFLAGS_MBS, .rax = SIO_XEN_ENTRY_MAGIC,
+                      .rbx = s->slots + v->vcpu_id * PAGE_SIZE, .rcx = v->vcpu_id,
+                      .rdx = s->shared },
+            .seg = { [x86_seg_es] = { .attr = 0xc93, .limit = ~0u },
+                     [x86_seg_cs] = { .attr = 0xc9b, .limit = ~0u },
+                     [x86_seg_ss ... x86_seg_gs] = { .attr = 0xc93, .limit = ~0u },
+                     [x86_seg_tr] = { .attr = 0x8b, .limit = 0xffff } },
+            .cr = { X86_CR0_PE | X86_CR0_ET },
+        };
     }
 
     smp_wmb(); /* whoever sees a vCPU's part sees all of it */
     for_each_vcpu ( d, v )
-        v->arch.hvm.reflect = rc ? NULL : &rd->vcpu[v->vcpu_id];
-    rc = rc ? -EINVAL : 0;
+        v->arch.hvm.reflect = &rd->vcpu[v->vcpu_id];
 
- out:
-    domain_unlock(d);
-
-    return rc;
+    return 0;
 }
 
 long reflect_op(unsigned long op, XEN_GUEST_HANDLE_PARAM(void) arg)
@@ -649,10 +600,10 @@ long reflect_op(unsigned long op, XEN_GUEST_HANDLE_PARAM(void) arg)
         return rc;
 
     case HVMOP_reflect_return:
-        if ( !r || !r->active )
+        if ( !r || r->state != FIRMWARE )
             fault("return without entry");
         else if ( do_ops(v) )
-            r->leave = true;
+            r->state = LEAVE;
         return 0;
 
     default:
@@ -690,12 +641,12 @@ static int cf_check reflect_save(struct vcpu *v, hvm_domain_context_t *h)
 
     if ( !r )
         return 0;
-    if ( r->active ) /* not while suspended: see vcpu_start_shutdown_deferral() */
+    if ( r->state ) /* not while suspended: see vcpu_start_shutdown_deferral() */
         return -EBUSY;
 
     s = rd->s;
     s.now_ns = NOW() - rd->start;
-    s.v = r->s;
+    s.events = r->events;
 
     return hvm_save_entry(REFLECT, v->vcpu_id, h, &s);
 }
@@ -705,31 +656,16 @@ static int cf_check reflect_load(struct domain *d, hvm_domain_context_t *h)
     struct vcpu *v = domain_vcpu(d, hvm_load_instance(h));
     struct reflect_vcpu *r;
     struct hvm_reflect s;
-    unsigned int i;
     int rc;
 
-    if ( !v || hvm_load_entry(REFLECT, h, &s) || s.nr_ranges > SIO_XEN_MAX_RANGES )
+    if ( !v || hvm_load_entry(REFLECT, h, &s) )
         return -EINVAL;
 
-    if ( !reflect_of(d) ) /* the first vCPU's record brings the domain's part */
-    {
-        rc = setup(d, &s);
-        for ( i = 0; !rc && i < s.nr_ranges; i++ )
-            rc = map_range(reflect_of(d), &s.range[i], true) ? 0 : -EINVAL;
-        if ( rc )
-            return rc;
-    }
-
+    rc = reflect_of(d) ? 0 : setup(d, &s); /* the first vCPU's record brings the domain's part */
     r = v->arch.hvm.reflect;
-    if ( !r )
-        return -EINVAL;
-    r->s = s.v;
-    if ( r->s.deadline )
-        set_timer(&r->timer, reflect_of(d)->start + r->s.deadline);
-    if ( r->s.vector > 0xff )
-        r->s.vector = SIO_XEN_NO_VECTOR;
-    r->s.events &= ~(SIO_XEN_EVENT_CHANNEL(SIO_XEN_MAX_CHANNELS) - 1);
-    r->s.events |= SIO_XEN_EVENT_RESTORED;
+    if ( rc || !r )
+        return rc ?: -EINVAL;
+    r->events = s.events | SIO_XEN_EVENT_RESTORED;
 
     return 0;
 }

@@ -132,9 +132,19 @@ static void unclaim_memory(struct sio_slot_shared *s, uint64_t base, uint64_t le
 
 /* Ports that Xen serves by itself for a time. One more or less makes no difference but in speed. */
 static struct fast_ports {
-	uint32_t arg; /* 0: free */
+	uint32_t arg, dirties; /* arg 0: free */
 	uint64_t base, len;
 } fast_ports[MAX_FAST];
+
+static void emit_fast(struct sio_slot_shared *s, const struct fast_ports *f)
+{
+	emit(s, SIO_XEN_OP_MAP, f->arg, f->base, SIO_XEN_MAP_B(f->len, f->dirties));
+}
+
+static bool is_posted(const struct fast_ports *f)
+{
+	return f->arg >> 4 & SIO_XEN_POSTED;
+}
 
 static void drop_fast(struct sio_slot_shared *s, uint64_t base, uint64_t len)
 {
@@ -148,39 +158,78 @@ static void drop_fast(struct sio_slot_shared *s, uint64_t base, uint64_t len)
 	}
 }
 
+/* In Xen's terms; arg 0: it has none. What Xen knows of what is at work is little: with several vCPUs any posted write makes
+ * all shadows stale (abi.md, "Shadows"). */
+static struct fast_ports fast_of(const struct sio_op *op)
+{
+	uint8_t own = (uint8_t)(op->c >> 32), care = (uint8_t)(op->c >> 40),
+		not_if = (uint8_t)(op->c >> 48);
+	unsigned kind = op->arg >> 4 & 0xf;
+	struct fast_ports f = { .base = op->a, .len = op->b };
+
+	if ((op->arg & 0xf) != SIO_SPACE_PIO)
+		return f;
+	if (kind == SIO_MAP_SHADOW)
+		f.arg = SIO_XEN_MAP_ARG(SIO_SPACE_PIO, SIO_XEN_SHADOW, op->c * 8);
+	else if (kind == SIO_MAP_POSTED && ((!not_if && !care) || op->b == 1) &&
+		 !(op->c & SIO_POSTED_IF_CLEAR)) {
+		if (own >= SIO_MAX_SHADOWS)
+			own = SIO_XEN_SHADOW_WORDS - 1; /* never valid */
+		f.arg = SIO_XEN_MAP_ARG(SIO_SPACE_PIO, SIO_XEN_POSTED | SIO_XEN_OWN(own),
+					SIO_XEN_POSTED_AT(not_if, care));
+		f.dirties = fw.cfg->n_vcpus > 1 ? UINT32_MAX : (uint32_t)op->c;
+	}
+	return f;
+}
+
 static void map_fast(struct sio_slot_shared *s, const struct sio_op *op)
 {
-	unsigned kind = op->arg >> 4 & 0xf, space = op->arg & 0xf, free = MAX_FAST;
-	uint8_t not_if = (uint8_t)(op->c >> 48);
-	struct fast_ports f = { 0, op->a, op->b };
+	struct fast_ports f = fast_of(op), *free = NULL;
 
-	if (kind == SIO_MAP_POSTED && (!not_if || op->b == 1) && !(op->c & SIO_POSTED_IF_CLEAR))
-		f.arg = SIO_XEN_MAP_ARG(SIO_SPACE_PIO, SIO_XEN_POSTED, not_if);
-	else if (kind == SIO_MAP_SHADOW)
-		f.arg = SIO_XEN_MAP_ARG(SIO_SPACE_PIO, SIO_XEN_SHADOW | SIO_XEN_GUARDED, op->c * 8);
-	if (!f.arg || space != SIO_SPACE_PIO)
+	if (!f.arg)
 		return;
 	for (unsigned i = 0; i < MAX_FAST; i++) {
-		const struct fast_ports *o = &fast_ports[i];
+		struct fast_ports *o = &fast_ports[i];
 		uint64_t end = o->base + o->len;
 
 		if (!o->arg) {
-			free = i;
+			free = o;
 			continue;
 		}
-		if ((o->arg ^ f.arg) >> 4 & SIO_XEN_POSTED || o->base >= f.base + f.len ||
-		    f.base >= end)
+		if (o->base >= f.base + f.len || f.base >= end)
 			continue;
-		/* What the other one leaves over: IDE's data port is 4 long, and the registers behind it wait too. */
-		if (kind != SIO_MAP_POSTED || o->base > f.base || end >= f.base + f.len)
+		if (is_posted(o) != is_posted(&f)) {
+			/* Xen looks for the shadow of a write's first byte. */
+			if ((is_posted(o) ? o->len : f.len) > 1)
+				return;
+			continue;
+		}
+		/* IDE's data port is 4 long: the registers behind it come first. */
+		if (!is_posted(o) || o->base >= f.base || end > f.base + f.len)
 			return;
-		f.len -= end - f.base;
-		f.base = end;
+		emit(s, SIO_XEN_OP_UNMAP, o->arg, o->base, o->len);
+		o->len = f.base - o->base;
+		emit_fast(s, o);
 	}
-	if (free == MAX_FAST)
+	if (!free)
 		return;
-	fast_ports[free] = f;
-	emit(s, SIO_XEN_OP_MAP, f.arg, f.base, f.len);
+	*free = f;
+	emit_fast(s, free);
+}
+
+void xen_map_again(struct sio_slot_shared *s)
+{
+	/* All ports: which of them belong to a model is known to the machine, and the rest are few. */
+	emit(s, SIO_XEN_OP_MAP, SIO_XEN_MAP_ARG(SIO_SPACE_PIO, 0, 0), 0, 0x10000);
+	for (unsigned i = 0; i < MAX_CLAIMS; i++)
+		if (claim[i].mapped)
+			emit(s, SIO_XEN_OP_MAP, SIO_XEN_MAP_ARG(SIO_SPACE_MMIO, 0, 0),
+			     claim[i].base, claim[i].len);
+	for (unsigned i = 0; i < MAX_FAST; i++)
+		if (fast_ports[i].arg)
+			emit_fast(s, &fast_ports[i]);
+	/* Before another vCPU's guest goes on. */
+	xen_hypercall(XEN_HC_HVM, HVMOP_reflect_flush, NULL, 0);
 }
 
 static void translate(struct sio_slot_shared *s, const struct sio_op *op)
@@ -208,7 +257,7 @@ static void translate(struct sio_slot_shared *s, const struct sio_op *op)
 			drop_fast(s, op->a, op->b);
 		break;
 	case SIO_OP_TIMER: emit(s, SIO_XEN_OP_TIMER, 0, op->a, 0); break;
-	case SIO_OP_VECTOR: emit(s, SIO_XEN_OP_VECTOR, op->arg, 0, 1); break;
+	case SIO_OP_VECTOR: emit(s, SIO_XEN_OP_VECTOR, op->arg, 0, 0); break;
 	/* A domain starts afresh: xl makes a new one (on_reboot=). The guest stops when we return. */
 	case SIO_OP_RESET:
 	case SIO_OP_POWEROFF:

@@ -117,6 +117,8 @@ static void restored(struct sio_slot_shared *s, unsigned context)
 
 	fw_lock(s);
 	if (!(untold >> context & 1)) {
+		xen_map_again(s);
+		fw_say_again();
 		pv_restored();
 		untold = UINT64_MAX;
 	}
@@ -172,7 +174,7 @@ _Noreturn void fw_start(unsigned context)
 		struct sio_xen_request first = x->req;
 
 		fw.slot = s;
-		fw.shadow = (uint64_t *)xen_shared_page()->shadow;
+		fw.shadow = xen_shared_page()->shadow;
 		fw_heap_init(cfg);
 		cpu_map_high(cfg->map_top);
 		fw_init(cfg);

@@ -64,6 +64,7 @@ _Noreturn void xen_shutdown(unsigned reason);
 void xen_suspend(void); /* when the last vCPU is back in the guest's context */
 struct sio_xen_slot_shared *xen_slot_of(unsigned context);
 struct sio_xen_shared *xen_shared_page(void);
+void xen_map_again(struct sio_slot_shared *s); /* after a restore; the lock is held */
 void xen_leave(struct sio_slot_shared *s,
 	       unsigned op); /* with the slot's operations and its answer */
 /* One operation at once; its b afterwards. */

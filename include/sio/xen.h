@@ -14,8 +14,8 @@
  * The first time a vCPU's firmware context is entered at setup.entry: 32-bit flat segments, paging off,
  * IF=0, EAX = SIO_XEN_ENTRY_MAGIC, EBX = the slot's address, ECX = vCPU, EDX = the shared page's
  * address, a request in the slot. So again after the domain was restored from a saved image: then
- * every vCPU gets an event SIO_XEN_EVENT_RESTORED before its guest goes on. The domain is not
- * suspended while one of its vCPUs is in the firmware.
+ * every vCPU gets an event SIO_XEN_EVENT_RESTORED before its guest goes on, and there are no ranges, channels, deadlines
+ * and vectors until the firmware says them again. The domain is not suspended while one of its vCPUs is in the firmware.
  *
  * Hypercalls, through __HYPERVISOR_hvm_op, at CPL 0:
  *
@@ -35,7 +35,7 @@
 #include <stdint.h>
 #endif
 
-#define SIO_XEN_VERSION     2u
+#define SIO_XEN_VERSION     3u
 #define SIO_XEN_ENTRY_MAGIC 0x584f4953u /* "SIOX" */
 
 #define HVMOP_reflect_setup  26
@@ -44,7 +44,7 @@
 
 struct sio_xen_setup {
 	uint32_t version; /* SIO_XEN_VERSION */
-	uint32_t entry;   /* guest-physical, as all addresses here; RAM */
+	uint32_t entry;   /* guest-physical, as all addresses here */
 	uint64_t slots;   /* page-aligned: a page for each vCPU of the domain, in order */
 	uint64_t shared;  /* page-aligned: struct sio_xen_shared */
 	uint32_t flags;   /* SIO_XEN_HIDE or SIO_XEN_HIDE_UNPAGED */
@@ -70,7 +70,7 @@ enum sio_xen_kind {
 #define SIO_XEN_EVENT_EOI        (1ull << 58)  /* end of a level-triggered MSI: the slot's eoi */
 #define SIO_XEN_EVENT_WAKE       (1ull << 59)  /* SIO_XEN_OP_WAKE of another vCPU */
 #define SIO_XEN_EVENT_TAKEN      (1ull << 60)  /* the guest takes the vector now */
-#define SIO_XEN_EVENT_RESTORED   (1ull << 61)  /* all channels are gone */
+#define SIO_XEN_EVENT_RESTORED   (1ull << 61)  /* all but what setup said is gone */
 #define SIO_XEN_EVENT_TIMER      (1ull << 62)  /* a deadline, or posted writes have waited long */
 
 struct sio_xen_request {
@@ -88,12 +88,12 @@ struct sio_xen_request {
 enum sio_xen_op_code {
 	SIO_XEN_OP_IRQ = 1,   /* arg: GSI of the hypervisor's IOAPIC, a: level 0 or 1 */
 	SIO_XEN_OP_MSI = 2,   /* arg: data, a: address */
-	SIO_XEN_OP_MAP = 3,   /* arg: SIO_XEN_MAP_ARG(), a: base, b: length */
-	SIO_XEN_OP_UNMAP = 4, /* likewise, as mapped */
+	SIO_XEN_OP_MAP = 3,   /* arg: SIO_XEN_MAP_ARG(), a: base, b: SIO_XEN_MAP_B() */
+	SIO_XEN_OP_UNMAP = 4, /* space, kind, a and length as mapped */
 	SIO_XEN_OP_TIMER = 5, /* a: now_ns at which this vCPU gets an event; 0: none */
 	SIO_XEN_OP_VECTOR =
-		16, /* arg: vector, as from a PIC: injected when the guest can take it, or
-				 * SIO_XEN_NO_VECTOR; a: vCPU; b: 1: then an event TAKEN */
+		16, /* arg: vector, as from a PIC: injected when the guest can take it, which
+				 * gives an event TAKEN, or SIO_XEN_NO_VECTOR; a: vCPU */
 	SIO_XEN_OP_CHANNEL =
 		17, /* arg: n < SIO_XEN_MAX_CHANNELS, not in use, a: domain that may bind;
 				  * events come to this vCPU; the port number is put into b */
@@ -109,16 +109,28 @@ enum sio_xen_op_code {
 #define SIO_XEN_MAX_POSTED   64u
 #define SIO_XEN_POSTED_NS    8000000u
 
-/* arg of MAP: space 0 ports, 1 memory. kind: what the hypervisor does by itself for single items, or 0. Ranges of
- * one kind don't overlap, whatever else they are; posted and shadow ones may lie in those of kind 0 and in each other, and go
- * before them, the first for writes and the second for reads. */
-#define SIO_XEN_POSTED \
-	1u /* writes wait in posted[]; not such with a bit of at in their lower byte */
-#define SIO_XEN_SHADOW 2u /* reads are answered from shadow[], whose byte at is the range's first */
-/* With SHADOW, for ranges inside of 8 aligned bytes of shadow[]: not unless bit 63 of these is set and nothing waits
- * in posted[]. */
-#define SIO_XEN_GUARDED                  4u
-#define SIO_XEN_MAP_ARG(space, kind, at) ((uint32_t)(space) | (kind) << 4 | (uint32_t)(at) << 16)
+/*
+ * MAP. Space 0 ports, 1 memory. Kind: 0, reflected; or what the hypervisor does by itself for single items, of POSTED
+ * ranges writes, of SHADOW ones reads; all else goes on as if that range were not there. Ranges of one kind don't overlap;
+ * those of two may, and kind 0 comes last.
+ *
+ * SHADOW: reads are answered from shadow[], whose byte `at` is the range's first. A range lies in the seven lower bytes of a
+ * word. Not if bit 63 of the word is not set, or the word is stale.
+ *
+ * POSTED: writes wait in posted[]; not such with a bit of not_if in their lower byte. While something waits, the words are stale that
+ * shadow a waiting write's first byte; and those of dirties (bit n: word n), unless bit 63 of word own is set and its bits of
+ * care are those that are written.
+ */
+#define SIO_XEN_POSTED       1u
+#define SIO_XEN_SHADOW       2u
+#define SIO_XEN_OWN(word)    ((uint32_t)(word) << 4) /* of POSTED; a word of shadow[] */
+#define SIO_XEN_SHADOW_WORDS 64u
+#define SIO_XEN_MAP_ARG(space, kind, at) \
+	((uint32_t)(space) | (uint32_t)(kind) << 4 | (uint32_t)(at) << 16)
+#define SIO_XEN_POSTED_AT(not_if, care) \
+	((uint32_t)(uint8_t)(not_if) | (uint32_t)(uint8_t)(care) << 8)
+#define SIO_XEN_MAP_B(len, dirties) \
+	((uint64_t)(uint32_t)(len) | (uint64_t)(uint32_t)(dirties) << 32)
 
 struct sio_xen_op {
 	uint32_t code, arg;
@@ -151,7 +163,8 @@ struct sio_xen_shared {
 	uint32_t prod, cons;
 	uint8_t pad[504];
 	struct sio_xen_posted posted[SIO_XEN_MAX_POSTED];
-	uint8_t shadow[2048];
+	uint64_t shadow[SIO_XEN_SHADOW_WORDS];
+	uint8_t pad2[1536];
 };
 
 #if !defined(__XEN__) && !defined(__cplusplus)

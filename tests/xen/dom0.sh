@@ -1,7 +1,7 @@
 #!/bin/bash
 # SPDX-License-Identifier: BSD-2-Clause
 # In dom0: runs the test domain once for each name and says what came of it. See run.sh.
-#   dom0.sh KERNEL NAME=EXPECTED...      EXPECTED: end (says END), crash (one line of reflection's)
+#   dom0.sh KERNEL NAME=EXPECTED...      EXPECTED: end (says END), crash (one line of Xen's that says why)
 set -u
 kernel=$1
 shift
@@ -119,7 +119,7 @@ for test in "$@"; do
 		;;
 	esac
 	log=$({ printf '%s' "$log"; xl dmesg -c; } | sed 's/^(XEN) //' | grep -vE '^HVM ?d?[0-9v]* (save|restore)')
-	lines=$(grep -c 'reflection: ' <<<"$log")
+	lines=$(grep -cE 'reflection: |Triple fault' <<<"$log")
 	grep -E '^\(d[0-9]+\) (PASS|FAIL|SKIP|TIME|   )' <<<"$log" | sed 's/^([^)]*) //'
 	ok=yes
 	case $expected in
@@ -134,7 +134,7 @@ for test in "$@"; do
 	fi
 	! grep -qE 'Assertion|BUG|FATAL|panic|WARNING' <<<"$log" || ok=no
 	if [ $ok = yes ] && [ -z "$late" ]; then
-		say "PASS domain $name: $expected$(sed -n 's/.*reflection: /: /p' <<<"$log")"
+		say "PASS domain $name: $expected$(sed -n 's/.*\(reflection: \|\(Triple fault\)\)/: \2/p' <<<"$log")"
 	else
 		say "FAIL domain $name: not '$expected'$late"
 		sed 's/^/    /' <<<"$log"

@@ -25,7 +25,7 @@ tests=(
 )
 # domain.c's bad_ops[]
 for op in op-code op-none map-space map-both map-kind map-empty map-port map-wrap map-twice map-shadow \
-	map-guarded map-shadow-long unmap-part vector vector-vcpu vector-vcpu-wrap wake-vcpu channel channel-domain \
+	map-shadow-flag map-shadow-long unmap-part vector vector-vcpu vector-vcpu-wrap wake-vcpu channel channel-domain \
 	notify close irq; do
 	tests+=("$op=crash")
 done
