@@ -118,6 +118,7 @@ static void restored(struct sio_slot_shared *s, unsigned context)
 	fw_lock(s);
 	if (!(untold >> context & 1)) {
 		xen_map_again(s);
+		hv_call(s, SIO_HC_FLUSH); /* before another vCPU's guest goes on */
 		fw_say_again();
 		pv_restored();
 		untold = UINT64_MAX;

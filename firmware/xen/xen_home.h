@@ -64,11 +64,16 @@ _Noreturn void xen_shutdown(unsigned reason);
 void xen_suspend(void); /* when the last vCPU is back in the guest's context */
 struct sio_xen_slot_shared *xen_slot_of(unsigned context);
 struct sio_xen_shared *xen_shared_page(void);
-void xen_map_again(struct sio_slot_shared *s); /* after a restore; the lock is held */
+void xen_emit(struct sio_slot_shared *s, uint32_t code, uint32_t arg, uint64_t a, uint64_t b);
 void xen_leave(struct sio_slot_shared *s,
 	       unsigned op); /* with the slot's operations and its answer */
 /* One operation at once; its b afterwards. */
 uint64_t xen_op(uint32_t code, uint32_t arg, uint64_t a);
+
+/* ranges.c: SIO_OP_MAP and SIO_OP_UNMAP, by xen_emit(); the lock is held */
+void xen_map(struct sio_slot_shared *s, const struct sio_op *op);
+void xen_unmap(struct sio_slot_shared *s, const struct sio_op *op);
+void xen_map_again(struct sio_slot_shared *s); /* Xen has forgotten all */
 
 /* pv.c */
 void pv_text(const char *prefix, const char *text,
